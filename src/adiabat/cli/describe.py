@@ -1,0 +1,80 @@
+"""`adiabat describe NAME`: the settings of a kind or a section, with type, default, range and meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from adiabat.cli.arguments import Arguments
+from adiabat.cli.help_text import columns
+from adiabat.cli.process import prepare
+from adiabat.config import (
+    FAMILIES,
+    SECTIONS,
+    Kind,
+    Setting,
+    Target,
+    did_you_mean,
+    expectation,
+    load_target,
+    settings_of,
+    target_of,
+)
+from adiabat.errors import InputError
+
+__all__ = ["run"]
+
+
+def run(arguments: Arguments) -> int:
+    """Print what a name stands for; of a name in several families, each."""
+    name = arguments.positionals[0]
+    found = list(_find(name))
+    if not found:
+        known = [*SECTIONS, *(kind for family in FAMILIES.values() for kind in family.kinds)]
+        raise InputError(f"nothing is called '{name}'{did_you_mean(name, known)}; see 'adiabat list'")
+    prepare()
+    print("\n".join(_describe(name, what, kind) for what, kind in found), end="")
+    return 0
+
+
+def _find(name: str) -> Iterable[tuple[str, Kind]]:
+    """What is called `name`: what it is one of, and where it lives."""
+    if ":" in name:
+        yield "class", Kind(name, "")
+    if name in SECTIONS:
+        yield "section", SECTIONS[name]
+    for family in FAMILIES.values():
+        if name in family.kinds:
+            yield family.singular, family.kinds[name]
+
+
+def _describe(name: str, what: str, kind: Kind) -> str:
+    cls = load_target(Target(name, kind.target), name)
+    about = kind.summary or (cls.__doc__ or "").strip().partition("\n")[0]
+    rows = [_row(setting) for setting in settings_of(cls)]
+    heading = f"{name} ({what}): {about}\n{kind.target}\n\n"
+    if not rows:
+        return heading + "  no settings\n"
+    table = [("setting", "expects", "default", "unit", "meaning"), *rows]
+    if not any(unit for _, _, _, unit, _ in rows):
+        table = [(*row[:3], row[4]) for row in table]
+    return heading + columns(table, wrap=shutil.get_terminal_size((120, 24)).columns)
+
+
+def _row(setting: Setting) -> tuple[str, ...]:
+    default = "required" if setting.factory is None else _show(setting.default, setting.info.kind)
+    return setting.name, expectation(setting), default, setting.info.unit, setting.info.help
+
+
+def _show(value: Any, family: str | None) -> str:
+    """A default in few words; an object as its kind with the kind's settings."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_show(item, family) for item in value) + "]"
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    parts = [f"{setting.name}={_show(getattr(value, setting.name), None)}" for setting in settings_of(type(value))]
+    return f"{target_of(type(value), family).name}({', '.join(parts)})"

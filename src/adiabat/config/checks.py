@@ -1,0 +1,33 @@
+"""Checking settings of objects that are made in Python, past any file or flag."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from adiabat.config.coercion import describe_type, members
+from adiabat.config.settings import settings_of
+from adiabat.errors import InputError
+
+__all__ = ["check_settings"]
+
+
+def check_settings(settings: Any) -> None:
+    """Check ranges and choices of a dataclass made of `setting` fields; for use in its `__post_init__`.
+
+    Raises:
+        InputError: naming class, field, what was expected and what was given.
+    """
+    for field in settings_of(type(settings)):
+        value = getattr(settings, field.name)
+        items = value if isinstance(value, tuple) else (value,)
+        if not all(field.info.allows(item) for item in items) or _is_unknown_word(value, field.type):
+            expected = describe_type(field.type, field.info)
+            raise InputError(f"{type(settings).__name__}.{field.name}: expected {expected}, got {value!r}")
+
+
+def _is_unknown_word(value: Any, type_: Any) -> bool:
+    """Whether a word is given where a `Literal` allows certain others only."""
+    literals = [member for member in members(type_) if get_origin(member) is Literal]
+    if not literals or not isinstance(value, str) or str in members(type_):
+        return False
+    return all(value not in get_args(literal) for literal in literals)

@@ -1,0 +1,99 @@
+"""The kinds a user can choose by name: one table of words, so that listing them imports nothing.
+
+A new optimizer, wavefunction or writer is one class and one line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FAMILIES", "SECTIONS", "Family", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class that can be chosen by name: where it lives (`package.module:Class`) and one line about it.
+
+    For a section of the configuration: the dataclass of its settings and what it is about.
+    """
+
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """Kinds that can stand in for each other.
+
+    `default` is the kind meant when settings are given without one. With `number`, a plain number will do.
+    """
+
+    singular: str
+    summary: str
+    kinds: dict[str, Kind]
+    default: str | None = None
+    number: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "wavefunctions": Family(
+        "wavefunction",
+        "the form of the many-electron wavefunction",
+        {
+            "ferminet": Kind(
+                "adiabat.electrons.wavefunctions.ferminet:FermiNet",
+                "determinants of orbitals that see all electrons, one- and two-electron streams",
+            ),
+            "psiformer": Kind(
+                "adiabat.electrons.wavefunctions.psiformer:Psiformer",
+                "determinants of orbitals that see all electrons, by self-attention",
+            ),
+        },
+    ),
+    "optimizers": Family(
+        "optimizer",
+        "how the parameters follow the energy downhill",
+        {
+            "sr": Kind(
+                "adiabat.vmc.optimizers.sr:SROptimizer",
+                "stochastic reconfiguration with momentum (SPRING): few costly steps, the default",
+            ),
+            "adam": Kind("adiabat.vmc.optimizers.adam:AdamOptimizer", "Adam of Optax: many cheap steps"),
+        },
+    ),
+    "schedules": Family(
+        "schedule",
+        "how a number changes from step to step; a plain number stays as it is",
+        {
+            "standard": Kind(
+                "adiabat.vmc.optimizers.schedules:Standard",
+                "rate * (1 / (1 + step / delay)) ** decay",
+            ),
+        },
+        default="standard",
+        number=True,
+    ),
+    "samplers": Family(
+        "sampler",
+        "how walkers are drawn from |psi|^2",
+        {"mcmc": Kind("adiabat.vmc.sampling:MCMCSampler", "Metropolis moves of adapted width")},
+    ),
+    "writers": Family(
+        "writer",
+        "where the metrics of each step go",
+        {
+            "console": Kind("adiabat.io.writers:ConsoleLines", "lines in the terminal"),
+            "csv": Kind("adiabat.io.writers:CSVWriter", "comma-separated values, one file a stage"),
+            "jsonl": Kind("adiabat.io.writers:JSONLinesWriter", "JSON lines, one file a stage"),
+            "hdf5": Kind("adiabat.io.writers:HDF5Writer", "HDF5, one file a stage, appended in segments"),
+        },
+    ),
+}
+
+SECTIONS: dict[str, Kind] = {
+    "system": Kind("adiabat.electrons.energy_plan:MoleculeConfig", "charge, spin and unit of the molecule"),
+    "pretrain": Kind("adiabat.electrons.pretrain:PretrainConfig", "start from Hartree-Fock orbitals"),
+    "train": Kind("adiabat.vmc.stages:VMCWorkStageConfig", "the energy downhill; holds the optimizer"),
+    "evaluate": Kind("adiabat.vmc.stages:EvaluationWorkStageConfig", "the energy and its error bar"),
+}
+"""Sections of an energy run that are no kinds."""

@@ -1,0 +1,145 @@
+"""The ground-state energy of a molecule, end to end: Hartree-Fock, training, evaluation, and a folder with all of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from adiabat.config import ConfigManager
+from adiabat.electrons.energy_plan import EnergyPlan, plan_energy
+from adiabat.electrons.energy_result import ENERGY, EnergyResult, evaluation, summarise, write_digest
+from adiabat.electrons.hartree_fock import HartreeFock
+from adiabat.electrons.run_log import RunLog
+from adiabat.engine import Checkpoints, Driver, MetricsRecorder, SignalHandler
+from adiabat.errors import AdiabatError, Interrupted
+from adiabat.io import RunFolder
+
+METRICS = ("csv", "jsonl", "hdf5")
+
+
+def run_energy(
+    cfg: ConfigManager,
+    *,
+    system: str | Path | None,
+    out: Path | None = None,
+    time_limit: float | None = None,
+    show_config: bool = False,
+    callbacks: Sequence[Any] = (),
+) -> EnergyResult | None:
+    """Compute the energy of a molecule; resumes, or extends, what its run folder holds.
+
+    Parameters
+    ----------
+    cfg : ConfigManager
+        All settings.
+    system : str or path, optional
+        Name, structure file or coordinates; None: what ``system.molecule`` says.
+    out : path, optional
+        Run folder; default ``runs/<name>``.
+    time_limit : float, optional
+        Seconds after which the run stops, to be resumed.
+    show_config : bool
+        Only read and check the configuration.
+    callbacks : sequence
+        For the Driver, besides those that record the run.
+
+    Raises
+    ------
+    InputError, NumericalError, OutputError, Interrupted
+        Whatever ends a run early; ``summary.json`` says so too.
+    """
+    plan = plan_energy(cfg, system)
+    cfg.finalize()
+    if show_config:
+        return None
+    folder = RunFolder(out or Path("runs") / plan.molecule.name)
+    with folder.owned(plan.identity), SignalHandler() as signals:
+        run = _Run(plan, folder, time_limit, callbacks, signals)
+        run.prepare()
+        folder.write_config(cfg.to_yaml())
+        return run.finish()
+
+
+@dataclass
+class _Run:
+    """One run in its folder, from the checkpoint or the start to the summary."""
+
+    plan: EnergyPlan
+    folder: RunFolder
+    time_limit: float | None
+    callbacks: Sequence[Any]
+    signals: SignalHandler
+    driver: Driver = field(init=False)
+    log: RunLog = field(init=False)
+    hartree_fock_energy: float | None = None
+
+    def prepare(self) -> None:
+        """Make the driver and put it where it is to go on from."""
+        plan, folder = self.plan, self.folder
+        self.hartree_fock_energy = folder.read_summary().get("hartree_fock_energy")
+        resuming = any(folder.checkpoints.glob("*.npz"))
+        self.log = RunLog(folder.log, append=resuming)
+        self.log.say(plan.molecule.source)
+        hf = self._hartree_fock() if plan.needs_pretraining else None
+        config = plan.train.config
+        self.driver = Driver(
+            plan.stages(hf),
+            seed=plan.seed,
+            systems=plan.systems(None),
+            callbacks=[*self.callbacks, self.log, MetricsRecorder(folder.metrics, METRICS)],
+            checkpoints=Checkpoints(
+                folder.checkpoints,
+                step_interval=config.save_step_interval,
+                time_interval=config.save_time_interval,
+            ),
+            time_limit=self.time_limit,
+            signals=self.signals,
+            mesh=plan.mesh,
+        )
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.driver.state.systems.params))
+        self.log.say(f"{plan.wavefunction.description}, {parameters} parameters, {plan.sampler.walkers} walkers")
+        if resuming:
+            self.driver.restore()
+        if not self.driver.done:
+            threading.Thread(target=self.driver.compile, name="adiabat-compile", daemon=True).start()
+        if not resuming:
+            # Compilation needs the shapes only and goes on meanwhile.
+            systems = plan.systems(hf or self._hartree_fock())
+            self.driver.state = self.driver.state.replace(systems=systems)
+
+    def _hartree_fock(self) -> HartreeFock:
+        hf = self.plan.hartree_fock()
+        self.hartree_fock_energy = hf.energy
+        for note in hf.notes:
+            self.log.say(note)
+        self.log.say(f"Hartree-Fock energy {hf.energy:.6f} hartree ({hf.method}, {hf.basis_name})")
+        return hf
+
+    def finish(self) -> EnergyResult:
+        """Run to the end and write what was found; also when the run ends early."""
+        status, reason = "failed", "an unexpected error"
+        try:
+            self.driver.run()
+            status, reason = "finished", "all stages are done"
+        except (Interrupted, KeyboardInterrupt) as error:
+            status, reason = "stopped", str(error) or "interrupted"
+            raise
+        except AdiabatError as error:
+            reason = str(error)
+            raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            summary = summarise(self.plan, self.driver, status, reason, self.hartree_fock_energy)
+            found = evaluation(self.driver)
+            if found:
+                write_digest(self.folder.digest, found)
+            self.folder.write_summary(summary)
+        energy = found[ENERGY]
+        return EnergyResult(energy.mean, energy.error, energy, summary, self.driver.state.systems, self.folder.path)

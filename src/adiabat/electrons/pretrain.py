@@ -1,0 +1,146 @@
+"""Pretraining: the orbitals of a network are fitted to Hartree-Fock, with walkers from the Hartree-Fock density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float
+
+from adiabat.config import setting
+from adiabat.electrons.slater_determinant import OccupiedOrbitals, log_slater_determinant, molecular_orbitals
+from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwork
+from adiabat.engine import Stage, State, over_systems
+from adiabat.vmc.optimizers import AdamOptimizer
+from adiabat.vmc.sampling import MCMCSampler, SamplePlan
+from adiabat.vmc.stages.sampling_stage import all_finite, with_metrics
+from adiabat.vmc.stages.state import SamplingState, spread
+from adiabat.vmc.walkers import over_walkers
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of pretraining."""
+
+    iterations: int | None = setting(
+        None,
+        min=0,
+        help="steps; 0 leaves it out; null: 0 for a network that starts as Hartree-Fock, else 1000",
+    )
+    burn_in: int = setting(20, min=0, help="sampling sweeps before the first step")
+    learning_rate: float = setting(1e-3, above=0, help="step size of Adam")
+    basis: str = setting("cc-pvdz", help="Gaussian basis set of Hartree-Fock")
+
+    def steps(self, wavefunction: DeterminantNetwork) -> int:
+        """Number of steps for a network."""
+        if self.iterations is None:
+            return 0 if wavefunction.starts_from_hartree_fock else 1000
+        return self.iterations
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pretrain(Stage):
+    """Minimises the mean squared difference between the network's orbitals and those of Hartree-Fock.
+
+    Every determinant has the same target, block-diagonal in the spins (Pfau et al., PRR 2, 033429 (2020), section II E).
+    Walkers follow the Hartree-Fock density, which is cheap to evaluate and where training will start.
+
+    Parameters
+    ----------
+    wavefunction : DeterminantNetwork
+    target : OccupiedOrbitals
+        Of Hartree-Fock.
+    sampler : MCMCSampler
+    config : PretrainConfig
+    chunk : int, optional
+        Walkers evaluated at a time.
+    mesh : Mesh, optional
+        Devices over which walkers are spread.
+    """
+
+    wavefunction: DeterminantNetwork
+    target: OccupiedOrbitals
+    sampler: MCMCSampler
+    config: PretrainConfig
+    chunk: int | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def _plan(self) -> SamplePlan:
+        def log_abs(params: Any, walker: dict[str, Array]) -> Array:
+            del params
+            return log_slater_determinant(self.target, walker["electrons"])[0]
+
+        return SamplePlan(over_walkers(log_abs, chunk=self.chunk, mesh=self.mesh), {"electrons": self.sampler})
+
+    @property
+    def _optimizer(self) -> AdamOptimizer:
+        return AdamOptimizer(learning_rate=self.config.learning_rate)
+
+    def signature(self) -> dict[str, Any]:
+        """The network and the walkers."""
+        return {"wavefunction": self.wavefunction.description, "walkers": self.sampler.walkers}
+
+    def partition(self) -> tuple[Any, Any]:
+        """Walkers are spread, all else is everywhere."""
+        return SamplingState.partition(), PartitionSpec()
+
+    def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
+        """Burn-in in the Hartree-Fock density, and the optimizer's state."""
+
+        def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
+            plan = self._plan
+            chains = plan.start(system.params, spread(system.batched_data, self.mesh), dict(system.sampler_state))
+            moves = self.config.burn_in * plan.steps
+            if moves:
+                chains, _ = plan.sample(system.params, chains, key, moves, adapt=True)
+            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+            return system, self._optimizer.init(system.params)
+
+        return over_systems(enter)(systems, keys)
+
+    def pre_update(self, state: State) -> State:
+        """Walkers move in the Hartree-Fock density."""
+
+        def sample(system: SamplingState, key: Array) -> tuple[SamplingState, dict[str, Array]]:
+            plan = self._plan
+            chains = plan.start(system.params, spread(system.batched_data, self.mesh), dict(system.sampler_state))
+            chains, moves = plan.sample(system.params, chains, key, plan.steps, adapt=True)
+            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+            return system, {"acceptance": moves.acceptance}
+
+        systems, row = over_systems(sample)(state.systems, state.keys("pre_update"))
+        return with_metrics(state.replace(systems=systems), row)
+
+    def compute(self, state: State) -> State:
+        """Loss, gradient and candidate parameters."""
+
+        def fit(system: SamplingState, own: Any) -> tuple[Any, dict[str, Array], Array]:
+            loss, grads = jax.value_and_grad(self._loss)(system.params, system.batched_data)
+            updates, own = self._optimizer.update(grads, own, system.params)
+            params = jax.tree.map(jnp.add, system.params, updates)
+            rejected = ~(jnp.isfinite(loss) & all_finite(params))
+            row = {"loss": loss, "nonfinite": rejected.astype(jnp.float64)}
+            return {"params": params, "own": own}, row, rejected
+
+        scratch, row, rejected = over_systems(fit)(state.systems, state.own)
+        return with_metrics(state.replace(scratch=scratch, rejected=state.rejected | rejected), row)
+
+    def post_update(self, state: State) -> State:
+        """The candidate parameters are taken."""
+        systems = state.systems.replace(params=state.scratch["params"])
+        return state.replace(systems=systems, own=state.scratch["own"])
+
+    def _loss(self, params: Any, walkers: dict[str, Array]) -> Float[Array, ""]:
+        """Mean over walkers, determinants, electrons and orbitals of the squared difference to the target."""
+
+        def of_one(params: Any, walker: dict[str, Array]) -> Array:
+            x = walker["electrons"]
+            up, down = molecular_orbitals(self.target, x)
+            target = jax.scipy.linalg.block_diag(up, down).astype(x.dtype)
+            return jnp.mean((self.wavefunction.orbitals(params, x) - target) ** 2)
+
+        return jnp.mean(over_walkers(of_one, chunk=self.chunk, mesh=self.mesh)(params, walkers))

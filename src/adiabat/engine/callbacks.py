@@ -1,0 +1,99 @@
+"""What can be hooked into a run: callback objects, hook objects, and plain functions."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from adiabat.engine.driver import Driver
+
+__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "Rows", "StopRun"]
+
+LogData = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+
+class StopRun(Exception):
+    """Raised in a callback, ends the run gracefully: `on_run_end` is called and `run` returns."""
+
+
+class HookStageEnum(enum.IntEnum):
+    """The points of a step at which a hook object can be registered."""
+
+    BEFORE_STEP = 0
+    BEFORE_PRE_UPDATE = 1
+    AFTER_PRE_UPDATE = 2
+    BEFORE_COMPUTE = 3
+    AFTER_COMPUTE = 4
+    BEFORE_POST_UPDATE = 5
+    AFTER_POST_UPDATE = 6
+    AFTER_STEP = 7
+    ON_CONVERGE = 8
+
+
+@runtime_checkable
+class Hook(Protocol):
+    """A hook object: `stage` (or `stages`, several) says where it fires, `frequency` at which steps.
+
+    It may return a new batch, which takes the place of the driver's state, or None. `driver.current_hook_stage` tells
+    a hook of several stages where it is. With `__enter__`/`__exit__` or `close`, it is opened and closed once a run.
+    A hook with `traced = True` is a pure function of the batch, compiled into the step (its `driver` is None).
+    """
+
+    frequency: int
+
+    def __call__(self, batch: Any, driver: Any, /) -> Any: ...
+
+
+class AbstractCallback:
+    """Base of callbacks: every method does nothing, and a point is hooked only by overriding its method.
+
+    `step` is the index of the step at hand, at every hook of it. `log_data` is this step's; what a rejected attempt
+    put there is dropped. A callback replaces the state by assigning `driver.state`. With `frequency` f, the methods
+    of a step are called at steps 0, f, 2f, ...
+    """
+
+    frequency: int = 1
+
+    @property
+    def callback_order(self) -> int:
+        """Callbacks run in ascending order (default 0, loggers 10)."""
+        return 0
+
+    def on_run_start(self, step: int, driver: Driver) -> None:
+        """The run begins; `step` is the first to be done."""
+
+    def on_step_start(self, step: int, log_data: LogData, driver: Driver) -> None:
+        """An attempt at the step begins (BEFORE_STEP)."""
+
+    def on_compute_update_start(self, step: int, log_data: LogData, driver: Driver) -> None:
+        """Before sampling; `driver.inject_samples` belongs here."""
+
+    def on_compute_update_end(self, step: int, log_data: LogData, driver: Driver) -> bool | None:
+        """After compute; a true value rejects the step, which is drawn anew from `on_step_start` on."""
+
+    def before_parameter_update(self, step: int, log_data: LogData, driver: Driver) -> None:
+        """The step is accepted, parameters and `step_count` are still the old ones (BEFORE_POST_UPDATE)."""
+
+    def on_step_end(self, step: int, log_data: LogData, driver: Driver) -> None:
+        """The step is committed: `driver.step_count` is `step + 1` (AFTER_STEP)."""
+
+    def on_converge(self, step: int, log_data: LogData, driver: Driver) -> None:
+        """Systems converged at this step; they have moved on (ON_CONVERGE)."""
+
+    def on_run_end(self, step: int, driver: Driver) -> None:
+        """The run ended gracefully; called exactly once."""
+
+    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
+        """The run ended by an error; called instead of `on_run_end`."""
+
+    def on_rows(self, rows: Rows, driver: Driver) -> None:
+        """Rows of committed steps, as dicts of host numbers, whenever a program returns. Costs no stop at each step."""
+
+    def on_checkpoint(self, step: int, driver: Driver) -> None:
+        """A checkpoint is about to be written: bring to disk what it will count on."""
+
+    def on_event(self, kind: str, message: str, driver: Driver) -> None:
+        """Something to tell: compile_started, compile_finished, stage_entered, stage_left, rejection, checkpoint,
+        checkpoint_damaged, resumed, interrupted. Compilations may be told of from another thread."""

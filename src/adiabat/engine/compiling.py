@@ -1,0 +1,148 @@
+"""Compiled programs of a FusedStage: made once, in whichever thread asks first, and timed apart from the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Hashable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from adiabat.engine.fused import SubStage
+from adiabat.engine.placement import Placement
+from adiabat.engine.program import StepProgram, TracedHook, where_systems
+from adiabat.engine.state import PyTree, State, strongly_typed
+from adiabat.engine.timings import Timings
+
+__all__ = ["ProgramCache", "Tell"]
+
+Tell = Callable[[str, str], None]
+Program = Callable[..., Any]
+
+
+class ProgramCache:
+    """Everything that is compiled for a run. `tell(kind, message)` hears of compilations, `timings` of their cost."""
+
+    def __init__(
+        self, tell: Tell, timings: Timings, mesh: Mesh | None = None, traced: Sequence[TracedHook] = ()
+    ) -> None:
+        self.placement = Placement(mesh)
+        self.traced = tuple(traced)
+        self._tell = tell
+        self._timings = timings
+        self._made: dict[Hashable, Any] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def with_traced(self, traced: Sequence[TracedHook]) -> ProgramCache:
+        """This cache if it has the same hooks compiled in, else an empty one."""
+        if [hook.identity for hook in traced] == [hook.identity for hook in self.traced]:
+            return self
+        return ProgramCache(self._tell, self._timings, self.placement.mesh, traced)
+
+    def advance(self, subs: Sequence[SubStage], state: State) -> Program:
+        """(state, (step, n)) -> Advanced, for states like `state` (arrays or shapes)."""
+
+        def make() -> Program:
+            program, span = self._step(subs, state), jax.ShapeDtypeStruct((2,), np.int32)
+            return jax.jit(program.advance, **self.placement.advance(subs)).lower(state, span).compile()
+
+        return self._once(("advance", _codes(subs)), make, subs, "step")
+
+    def phase(self, phase: str, subs: Sequence[SubStage], state: State) -> Program:
+        """A part of a step (`pre_update`, `inject`, `compute`, `post_update`, `commit`) as a program of its own."""
+
+        def make() -> Program:
+            shardings = self.placement.commit(subs) if phase == "commit" else {}
+            return jax.jit(getattr(self._step(subs, state), phase), **shardings)
+
+        return self._once((phase, _codes(subs)), make)
+
+    def reported(self, subs: Sequence[SubStage], state: State) -> dict[str, list[str]]:
+        """The names of the metrics that each of these sub-stages reports."""
+        program = self._step(subs, state)
+        return {sub.label: program.reported(sub.label) for sub in subs}
+
+    def enter(self, sub: SubStage, before: State) -> Program:
+        """(before, entering) -> (systems, own): what `init` makes of the systems that enter `sub`.
+
+        `before.own` holds the rows of the members it has already, or () if there are none.
+        """
+
+        def make() -> Program:
+            mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
+            jitted = jax.jit(_entered(sub), **self.placement.enter(sub))
+            return jitted.lower(before, mask).compile()
+
+        return self._once(("enter", sub.code, jax.tree.structure(before.own)), make, [sub], "entry")
+
+    def entry_shapes(self, sub: SubStage, before: State) -> tuple[PyTree, PyTree]:
+        """Shapes of the systems and of the own rows after `sub` was entered."""
+        mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
+        shapes: tuple[PyTree, PyTree] = jax.eval_shape(_entered(sub), before, mask)
+        return shapes
+
+    def finish(self, sub: SubStage) -> Program:
+        """(systems, own, leaving) -> systems as the next stage gets them."""
+
+        def finished(systems: PyTree, own: PyTree, leaving: Any) -> PyTree:
+            after = sub.stage.finish(systems, own)
+            return where_systems(leaving, after, systems) if leaving.shape[0] > 1 else after
+
+        return self._once(("finish", sub.code), lambda: jax.jit(finished))
+
+    def _step(self, subs: Sequence[SubStage], state: State) -> StepProgram:
+        program: StepProgram = self._once(
+            ("traced", _codes(subs)), lambda: StepProgram(subs, state, self.traced), subs
+        )
+        return program
+
+    def _once(
+        self, key: Hashable, make: Callable[[], Any], subs: Sequence[SubStage] = (), announced: str = ""
+    ) -> Any:
+        """What `make` makes, once for each key; a second thread that asks meanwhile waits. With `subs`, the time counts
+        as time of compiling these; with a name it is announced."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._made:
+                return self._made[key]
+            label = " + ".join(sub.label for sub in subs)
+            if announced:
+                self._tell("compile_started", f"compiling {label} ({announced})")
+            start = time.perf_counter()
+            with tracing_scope():
+                self._made[key] = make()
+            seconds = time.perf_counter() - start
+            if announced:
+                self._timings.add(label, compiling=seconds)
+                self._tell("compile_finished", f"compiled {label} ({announced}) in {seconds:.1f} s")
+            return self._made[key]
+
+
+@contextmanager
+def tracing_scope() -> Iterator[None]:
+    """The one scope in which everything is traced: 64-bit types where they are asked for, matrix products in the full
+    precision of their operands."""
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        yield
+
+
+def _entered(sub: SubStage) -> Callable[[State, Any], tuple[PyTree, PyTree]]:
+    def entered(before: State, entering: Any) -> tuple[PyTree, PyTree]:
+        systems, own = sub.stage.init(before.systems, before.keys(f"enter {sub.label}"))
+        if before.n_systems > 1:
+            systems = where_systems(entering, systems, before.systems)
+            if jax.tree.structure(own) == jax.tree.structure(before.own):
+                own = where_systems(entering, own, before.own)
+        return strongly_typed((systems, own))
+
+    return entered
+
+
+def _codes(subs: Sequence[SubStage]) -> tuple[int, ...]:
+    return tuple(sub.code for sub in subs)

@@ -1,0 +1,245 @@
+"""The step of the populated sub-stages as pure functions, and the loop that advances n steps in one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Int, Shaped
+
+from adiabat.engine.fused import SubStage
+from adiabat.engine.state import PyTree, State
+
+__all__ = ["CAPACITY", "Advanced", "StepProgram", "TracedHook"]
+
+CAPACITY = 256  # steps, and rows of metrics, that one call of a program can hold
+PHASES = ("pre_update", "compute", "post_update")
+
+
+class TracedHook(NamedTuple):
+    """A hook that is compiled into the step."""
+
+    point: str
+    frequency: int
+    apply: Callable[[State], State | None]
+    label: str | None = None  # the sub-stage it belongs to; None: to the whole
+    identity: Any = None  # equal for the same hook registered at the same points
+
+
+class Advanced(NamedTuple):
+    """What `StepProgram.advance` gives back."""
+
+    state: State  # after the last committed step; `rejected` says who rejected the step after it
+    count: Int[Array, ""]  # steps committed
+    rows: dict[str, Shaped[Array, "capacity S ..."]]  # a row a step, with the row of the rejected one at the end
+    last: dict[str, Shaped[Array, "S ..."]]  # the row of the last committed step
+
+
+class StepProgram:
+    """One step of all sub-stages that have members.
+
+    `template` is a state (arrays or their shapes) with private rows for exactly these sub-stages. Phases hand on
+    `scratch` as a dict by sub-stage; `metrics` of several sub-stages share one dict, and a name that only some of
+    them report is not-a-number (or 0) for the systems of the others.
+    """
+
+    def __init__(self, subs: Sequence[SubStage], template: State, traced: Sequence[TracedHook] = ()) -> None:
+        self.subs = tuple(subs)
+        self._traced = tuple(traced)
+        # Each phase is a jit of its own: traced once, however many programs are built from it.
+        self._phases = {
+            (sub.label, phase): jax.jit(getattr(sub.stage, phase)) for sub in self.subs for phase in PHASES
+        }
+        self._reports = {sub.label: self._trace_alone(sub, template) for sub in self.subs}
+        self._metrics = jax.eval_shape(self._step, template, jax.ShapeDtypeStruct((), jnp.int32)).metrics
+
+    def _trace_alone(self, sub: SubStage, template: State) -> tuple[str, ...]:
+        """The names that a sub-stage reports; checks that its phases keep the state's structure."""
+        start = template.replace(own=template.own[sub.label], scratch=(), rejected=_none_rejected(template))
+        view = start.replace(metrics={})
+        for phase in PHASES:
+            view = jax.eval_shape(self._phases[sub.label, phase], view)
+        for part in ("systems", "own"):
+            require_same(getattr(start, part), getattr(view, part), f"stage {sub.label!r} changes its {part}")
+        return tuple(view.metrics)
+
+    def reported(self, label: str) -> list[str]:
+        """Names of the metrics in the rows of this sub-stage: its own, and those of traced hooks."""
+        owned = {name for names in self._reports.values() for name in names}
+        return [name for name in self._metrics if name in self._reports[label] or name not in owned]
+
+    # --- the parts of a step -------------------------------------------------------------------------------------
+
+    def begin(self, state: State) -> State:
+        """The state at the start of a step: nothing computed, nothing rejected."""
+        none = jnp.zeros(state.n_systems, jnp.bool_)
+        return state.replace(scratch={sub.label: () for sub in self.subs}, metrics={}, rejected=none)
+
+    def pre_update(self, state: State, step: Int[Array, ""]) -> State:
+        """Start of a step and first phase of every populated sub-stage."""
+        state = self._hook("on_step_start", self.begin(state), step)
+        state = self._hook("on_compute_update_start", state, step)
+        state = self._hook("before_pre_update", state, step)
+        state = self._run("pre_update", state)
+        return self._hook("after_pre_update", state, step)
+
+    def inject(self, state: State, step: Int[Array, ""], samples: PyTree) -> State:
+        """Start of a step whose samples are given (with the system axis) instead of drawn by `pre_update`."""
+        state = self.begin(state)
+        for sub in self.subs:
+            state = self._merge(state, sub.stage.inject(self._view(state, sub), samples), sub)
+        return self._hook("after_pre_update", state, step)
+
+    def compute(self, state: State, step: Int[Array, ""]) -> State:
+        """Second phase of every populated sub-stage."""
+        state = self._hook("before_compute", state, step)
+        state = self._run("compute", state)
+        return self._hook("after_compute", state, step)
+
+    def post_update(self, state: State, step: Int[Array, ""]) -> State:
+        """Third phase of every populated sub-stage."""
+        state = self._hook("before_parameter_update", state, step)
+        state = self._run("post_update", state)
+        return self._hook("on_step_end", self._hook("after_post_update", state, step), step)
+
+    def commit(self, state: State) -> State:
+        """The state with the step done: systems that took it are a step older."""
+        clock, moved = state.clock, self._members(state).astype(jnp.int32)
+        clock = clock.replace(
+            age=clock.age + moved, stage_age=clock.stage_age + moved, attempt=jnp.zeros_like(clock.attempt)
+        )
+        return state.replace(clock=clock, scratch=(), metrics={}, rejected=jnp.zeros_like(state.rejected))
+
+    def advance(self, state: State, span: Int[Array, "2"]) -> Advanced:
+        """Up to n steps (at most CAPACITY) from driver step `step`, span = (step, n).
+
+        Stops at a rejected step, of which nothing stays but the count of the attempt.
+        """
+        step, n = span[0], span[1]
+        start = self.begin(state).replace(scratch=())
+        rows = {
+            name: jnp.zeros((CAPACITY, *metric.shape), metric.dtype) for name, metric in self._metrics.items()
+        }
+
+        def unfinished(carry: tuple[State, Array, Array, dict[str, Array]]) -> Bool[Array, ""]:
+            _, count, stopped, _ = carry
+            return (count < n) & ~stopped
+
+        def one(carry: tuple[State, Array, Array, dict[str, Array]]) -> tuple[State, Array, Array, dict[str, Array]]:
+            before, count, _, rows = carry
+            after = self._step(before, step + count)
+            rejected = after.rejected & self._members(before)
+            stop = jnp.any(rejected)
+            rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
+            retry = before.clock.replace(attempt=before.clock.attempt + rejected.astype(jnp.int32))
+            rolled_back = before.replace(clock=retry, rejected=rejected)
+            kept = _where(stop, rolled_back, self.commit(after))
+            return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
+
+        carry = (start, jnp.int32(0), jnp.bool_(False), rows)
+        state, count, _, rows = lax.while_loop(unfinished, one, carry)
+        last = {name: row[jnp.maximum(count - 1, 0)] for name, row in rows.items()}
+        return Advanced(state, count, rows, last)
+
+    def _step(self, state: State, step: Int[Array, ""]) -> State:
+        for phase in (self.pre_update, self.compute, self.post_update):
+            state = phase(state, step)
+        return state
+
+    # --- helpers -------------------------------------------------------------------------------------------------
+
+    def _members(self, state: State) -> Bool[Array, " S"]:
+        masks = [state.clock.status == sub.code for sub in self.subs]
+        return jnp.stack(masks).any(axis=0)
+
+    def _view(self, state: State, sub: SubStage) -> State:
+        """The state as a phase of `sub` sees it."""
+        metrics = {name: state.metrics[name] for name in self._reports[sub.label] if name in state.metrics}
+        return state.replace(own=state.own[sub.label], scratch=state.scratch[sub.label], metrics=metrics)
+
+    def _run(self, phase: str, state: State) -> State:
+        for sub in self.subs:
+            after = self._phases[sub.label, phase](self._view(state, sub))
+            state = self._merge(state, after, sub)
+        return state
+
+    def _merge(self, state: State, after: State, sub: SubStage) -> State:
+        """`state` with what a phase of `sub` changed for the systems that are in `sub`, and for no others."""
+        scratch = {**state.scratch, sub.label: after.scratch}
+        old = {name: state.metrics.get(name, _blank(x)) for name, x in after.metrics.items()}
+        systems, own, metrics = after.systems, after.own, after.metrics
+        rejected = jnp.broadcast_to(jnp.asarray(after.rejected, jnp.bool_), (state.n_systems,))
+        if state.n_systems > 1:
+            inside = state.clock.status == sub.code
+            systems = where_systems(inside, systems, state.systems)
+            own = where_systems(inside, own, state.own[sub.label])
+            rejected = inside & rejected
+            metrics = where_systems(inside, dict(metrics), old)
+        return state.replace(
+            systems=systems,
+            own={**state.own, sub.label: own},
+            scratch=scratch,
+            rejected=state.rejected | rejected,
+            metrics={**state.metrics, **metrics},
+        )
+
+    def _hook(self, point: str, state: State, step: Int[Array, ""]) -> State:
+        for hook in self._traced:
+            if hook.point != point or not (hook.label is None or any(s.label == hook.label for s in self.subs)):
+                continue
+
+            def applied(before: State, hook: TracedHook = hook) -> State:
+                after = hook.apply(before)
+                after = before if after is None else after
+                if hook.label is None:
+                    return after
+                code = next(sub.code for sub in self.subs if sub.label == hook.label)
+                inside = before.clock.status == code
+                return after.replace(systems=where_systems(inside, after.systems, before.systems))
+
+            if hook.frequency == 1:
+                state = applied(state)
+            else:
+                state = lax.cond(step % hook.frequency == 0, applied, lambda before: before, state)
+        return state
+
+
+def where_systems(mask: Bool[Array, " S"], new: PyTree, old: PyTree) -> PyTree:
+    """`new` for the systems of the mask, `old` to the bit for the others."""
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)
+
+
+def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _none_rejected(state: State) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((state.n_systems,), jnp.bool_)
+
+
+def _blank(x: Array) -> Array:
+    return jnp.full_like(x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros_like(x)
+
+
+def require_same(before: PyTree, after: PyTree, what: str) -> None:
+    """Raise TypeError, beginning with `what`, unless both trees have the same paths, shapes and dtypes."""
+    old, new = (_described(tree) for tree in (before, after))
+    differences = [
+        f"{path}: {old.get(path, 'absent')} before, {new.get(path, 'absent')} after"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
+    if differences:
+        raise TypeError(f"{what}; every shape and dtype must stay as it is ({'; '.join(differences[:5])})")
+
+
+def _described(tree: PyTree) -> Mapping[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}

@@ -1,0 +1,85 @@
+"""The callback that hands rows of metrics to writers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adiabat.engine.callbacks import AbstractCallback, Rows
+from adiabat.io.writers import RowWriter, row_writer
+
+if TYPE_CHECKING:
+    from adiabat.engine.driver import Driver
+
+__all__ = ["MetricsRecorder"]
+
+
+class MetricsRecorder(AbstractCallback):
+    """Writes every row to <folder>/<stage>.<kind> for each kind of file (csv, jsonl, hdf5).
+
+    When a run starts, what the files hold of its first step and later is cut off: a resumed run writes it again.
+    With `run`, every row begins with that name of the run.
+    """
+
+    def __init__(self, folder: Path | str, kinds: Sequence[str] = ("csv", "jsonl"), *, run: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.kinds = tuple(kinds)
+        self.run = run
+        self._writers: dict[tuple[str, str], RowWriter] = {}
+        self._start = 0
+        for kind in self.kinds:
+            row_writer(kind, self.folder, "checked")
+
+    @property
+    def callback_order(self) -> int:
+        """Loggers come last."""
+        return 10
+
+    def on_run_start(self, step: int, driver: Driver) -> None:
+        """Cut off what files of earlier runs hold beyond the first step."""
+        del driver
+        self._start = step
+        for kind in self.kinds:
+            suffix = row_writer(kind, self.folder, "any").suffix
+            for path in sorted(self.folder.glob(f"*{suffix}")):
+                self._writer(kind, path.stem)
+
+    def on_rows(self, rows: Rows, driver: Driver) -> None:
+        """Write the rows, each to the files of its stage."""
+        del driver
+        if self.run is not None:
+            rows = [{"run": self.run, **row} for row in rows]
+        for stage, block in groupby(sorted(rows, key=lambda row: str(row["stage"])), key=lambda row: row["stage"]):
+            block = list(block)
+            for kind in self.kinds:
+                self._writer(kind, stage).write(block)
+
+    def on_checkpoint(self, step: int, driver: Driver) -> None:
+        """A checkpoint counts on the rows before it."""
+        del step, driver
+        for writer in self._writers.values():
+            writer.sync()
+
+    def on_run_end(self, step: int, driver: Driver) -> None:
+        """Close the files."""
+        del step, driver
+        self._close()
+
+    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
+        """Close the files."""
+        del step, error, driver
+        self._close()
+
+    def _writer(self, kind: str, stage: str) -> RowWriter:
+        if (kind, stage) not in self._writers:
+            writer = row_writer(kind, self.folder, stage)
+            writer.open(self._start)
+            self._writers[kind, stage] = writer
+        return self._writers[kind, stage]
+
+    def _close(self) -> None:
+        writers, self._writers = list(self._writers.values()), {}
+        for writer in writers:
+            writer.close()

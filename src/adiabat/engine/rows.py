@@ -1,0 +1,66 @@
+"""Rows of metrics: from the buffers of a program to dicts of host numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from adiabat.engine.execution import Chunk
+
+__all__ = ["host_numbers", "metric_rows", "what_is_wrong"]
+
+
+def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """A row a step and system: step, stage, stage_step, (system,) attempt, the metrics, seconds.
+
+    `reported` has the names of the metrics of each sub-stage.
+    """
+    columns, alone = chunk.rows(), len(chunk.status) == 1
+    tables = []
+    for slot, code in enumerate(chunk.status.tolist()):
+        for sub in chunk.subs:
+            if sub.code == code:
+                names = reported[sub.label]
+                values = [_plain(columns[name][: chunk.count, slot]) for name in names]
+                tables.append((sub.label, slot, names, list(zip(*values, strict=True)) or [()] * chunk.count))
+    rows = []
+    for i in range(chunk.count):
+        for label, slot, names, values in tables:
+            row = {"step": step + i, "stage": label, "stage_step": int(chunk.stage_age[slot]) + i}
+            if not alone:
+                row["system"] = slot
+            row["attempt"] = int(chunk.attempt[slot]) if i == 0 else 0
+            row.update(zip(names, values[i], strict=True))
+            row["seconds"] = chunk.seconds
+            rows.append(row)
+    return rows
+
+
+def host_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics (S, ...) as plain numbers for one system, as arrays for several."""
+    arrays = {name: np.asarray(x) for name, x in metrics.items()}
+    return {name: _plain(x)[0] if x.shape[0] == 1 else x for name, x in arrays.items()}
+
+
+def what_is_wrong(metrics: Mapping[str, Any], rejected: Bool[np.ndarray, " S"]) -> str:
+    """What the row (S, ...) of a rejected step says: numbers that are not finite, and counts named nonfinite..."""
+    slot = int(np.argmax(rejected))
+    row = {name: _plain(np.asarray(x)[slot : slot + 1])[0] for name, x in metrics.items()}
+    return "; ".join(_suspicious(row)) or "the result is not finite"
+
+
+def _suspicious(row: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in row.items():
+        finite = bool(np.all(np.isfinite(value)))
+        if not finite or (name.startswith("nonfinite") and np.any(value)):
+            yield f"{name} = {value}"
+
+
+def _plain(column: Shaped[np.ndarray, "n ..."]) -> list[Any]:
+    """Python numbers. A float32 becomes the shortest decimal that is the same float32: 0.1, not 0.10000000149."""
+    if column.dtype == np.float32:
+        column = column.astype(str).astype(np.float64)
+    return column.tolist() if column.ndim == 1 else list(column)

@@ -1,0 +1,41 @@
+"""Files: structures in, metrics out, and the folder that holds a run. Each name is imported when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adiabat.io.atomic import atomic_file, write_json, write_text
+    from adiabat.io.run_folder import RunFolder
+    from adiabat.io.structures import Structure, read_structure
+    from adiabat.io.writers import ConsoleLines, CSVWriter, HDF5Writer, JSONLinesWriter, RowWriter, row_writer
+
+__all__ = [
+    "CSVWriter",
+    "ConsoleLines",
+    "HDF5Writer",
+    "JSONLinesWriter",
+    "RowWriter",
+    "RunFolder",
+    "Structure",
+    "atomic_file",
+    "read_structure",
+    "row_writer",
+    "write_json",
+    "write_text",
+]
+
+_HOMES = {
+    "adiabat.io.atomic": ("atomic_file", "write_json", "write_text"),
+    "adiabat.io.run_folder": ("RunFolder",),
+    "adiabat.io.structures": ("Structure", "read_structure"),
+    "adiabat.io.writers": (
+        "CSVWriter", "ConsoleLines", "HDF5Writer", "JSONLinesWriter", "RowWriter", "row_writer",
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

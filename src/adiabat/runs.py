@@ -1,0 +1,93 @@
+"""The jobs a user runs, from Python as from the command line: compute, show, and leave a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adiabat.config import ConfigManager, from_keywords, from_yaml
+
+if TYPE_CHECKING:
+    from adiabat.electrons.energy_result import EnergyResult, EnergyRun
+
+
+def energy(
+    system: str | Path,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    time_limit: float | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> EnergyResult:
+    """Compute the ground-state energy of a molecule.
+
+    Parameters
+    ----------
+    system : str or path
+        Name ("LiH"), structure file, or coordinates ("H 0 0 0; H 0 0 1.4" with ``unit="bohr"``).
+    out : path, optional
+        Run folder, default ``runs/<name>``. A folder that holds the same run is resumed or extended.
+    config : path, optional
+        YAML file of settings.
+    time_limit : float, optional
+        Seconds after which the run stops, to be resumed.
+    quiet : bool
+        Print nothing.
+    **settings
+        As on the command line: ``walkers=512, seed=1, train={"iterations": 500}``.
+
+    Returns
+    -------
+    EnergyResult
+        With ``energy``, ``error``, ``state`` and ``summary``.
+
+    Raises
+    ------
+    InputError, NumericalError, OutputError, Interrupted
+    """
+    sources = [] if config is None else [from_yaml(config)]
+    cfg = ConfigManager([*sources, from_keywords(**settings)])
+    result = compute(cfg, system, out=out, time_limit=time_limit, verbosity=-1 if quiet else 0)
+    assert result is not None
+    return result
+
+
+def evaluate(
+    folder: str | Path, *, time_limit: float | None = None, quiet: bool = False, **settings: Any
+) -> EnergyResult:
+    """Go on with a run as its folder says, changed by what is given: ``evaluate("runs/LiH", error=1e-4)``."""
+    cfg = ConfigManager([from_yaml(Path(folder) / "config.yaml"), from_keywords(**settings)])
+    result = compute(cfg, None, out=folder, time_limit=time_limit, verbosity=-1 if quiet else 0)
+    assert result is not None
+    return result
+
+
+def load(folder: str | Path) -> EnergyRun:
+    """Read a run back: ``system``, ``network``, ``parameters``, ``log_psi``, ``walkers``, ``results``."""
+    from adiabat.electrons.energy_result import load as load_run
+
+    return load_run(folder)
+
+
+def compute(
+    cfg: ConfigManager,
+    system: str | Path | None,
+    *,
+    out: str | Path | None = None,
+    time_limit: float | None = None,
+    verbosity: int = 0,
+    show_config: bool = False,
+) -> EnergyResult | None:
+    """Run, with a live line, and show the table and draw the plots at the end."""
+    from adiabat.electrons.energy import run_energy
+    from adiabat.report import LiveProgress, draw_plots, print_table
+
+    live = [] if verbosity < 0 else [LiveProgress(verbose=verbosity > 0)]
+    folder = None if out is None else Path(out)
+    result = run_energy(cfg, system=system, out=folder, time_limit=time_limit, show_config=show_config, callbacks=live)
+    if result is not None:
+        draw_plots(result.folder, result.summary)
+        if verbosity >= 0:
+            print_table(result.summary, result.folder)
+    return result

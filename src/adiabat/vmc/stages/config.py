@@ -1,0 +1,47 @@
+"""Settings of the work stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adiabat.config import setting
+
+
+@dataclass(frozen=True)
+class WorkStageConfig:
+    """Settings that all work stages have."""
+
+    iterations: int = setting(100, min=0, help="steps of the stage; 0 leaves it out")
+    burn_in: int = setting(0, min=0, help="sampling sweeps before the first step, discarded; they adapt the moves")
+    save_time_interval: float = setting(600.0, min=0, unit="s", help="least time between two checkpoints")
+    save_step_interval: int = setting(1000, min=1, help="least number of steps between two checkpoints")
+    chunk: int | None = setting(None, min=1, help="walkers evaluated at a time; null: chosen by size")
+
+
+@dataclass(frozen=True)
+class VMCWorkStageConfig(WorkStageConfig):
+    """Settings of training."""
+
+    cooldown: float = setting(
+        0.4, min=0, max=1, help="last part of the iterations, over which updates shrink linearly to 5 %"
+    )
+    averaging: float = setting(
+        0.02,
+        min=0,
+        max=1,
+        help="weight of each step in the average of the parameters that is evaluated; 0: the last",
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationWorkStageConfig(WorkStageConfig):
+    """Settings of evaluation."""
+
+    error: float | None = setting(
+        None,
+        above=0,
+        unit="hartree",
+        help="sample until the error bar of the energy is below this; null: iterations",
+    )
+    check_interval: int = setting(50, min=1, help="steps between two looks at the error bar")
+    digest_step_interval: int = setting(0, min=0, help="preview of means and errors every so many steps; 0: none")

@@ -1,0 +1,131 @@
+"""Training: parameters follow the energy downhill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from adiabat.engine import State, over_systems
+from adiabat.vmc.gradient import LossAndGrad
+from adiabat.vmc.protocols import OptimizerLike
+from adiabat.vmc.stages.config import VMCWorkStageConfig
+from adiabat.vmc.stages.sampling_stage import ENERGY, SamplingStage, all_finite, energy_row, with_metrics
+from adiabat.vmc.stages.state import SamplingState, spread
+
+FINAL_RATE = 0.05
+"""What updates have shrunk to at the end of the cooldown."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VMCWorkStage(SamplingStage):
+    """Variational Monte Carlo: sample, evaluate energy and gradient, update the parameters.
+
+    The last part of training averages the parameters, and the average is what leaves the stage: it has less noise than
+    any single set (Polyak and Juditsky, SIAM J. Control Optim. 30, 838, 1992).
+    """
+
+    optimizer: OptimizerLike
+    loss_grads: LossAndGrad
+    config: VMCWorkStageConfig
+    optimizer_name: str = ""
+
+    @staticmethod
+    def builder(cfg: Any, wavefunction: Any, **kwargs: Any) -> Any:
+        """A `VMCStageBuilder`; keywords as there."""
+        from adiabat.vmc.stages.builders import VMCStageBuilder
+
+        return VMCStageBuilder(cfg, wavefunction, **kwargs)
+
+    def signature(self) -> dict[str, Any]:
+        """The network, the walkers and the optimizer."""
+        return {**super().signature(), "optimizer": self.optimizer_name}
+
+    def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
+        """Burn-in, and the optimizer's state."""
+
+        def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
+            chains = self.start(system, key)
+            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+            return system, {"opt_state": self.optimizer.init(system.params), "average": system.params}
+
+        return over_systems(enter)(systems, keys)
+
+    def pre_update(self, state: State) -> State:
+        """Walkers move; the widths of the moves adapt. log|psi| is evaluated anew, the parameters having changed."""
+
+        def sample(system: SamplingState, key: Array) -> tuple[SamplingState, dict[str, Array]]:
+            plan = self.sample_plan
+            walkers = spread(system.batched_data, self.mesh)
+            chains = plan.start(system.params, walkers, system.sampler_state)
+            chains, moves = plan.sample(system.params, chains, key, plan.steps, adapt=True)
+            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+            return system, {"acceptance": moves.acceptance, "nonfinite_proposals": moves.nonfinite}
+
+        systems, row = over_systems(sample)(state.systems, state.keys("pre_update"))
+        return with_metrics(state.replace(systems=systems), row)
+
+    def inject(self, state: State, samples: Any) -> State:
+        """Walkers given from outside, (systems, walkers, ...), in place of sampling."""
+        fields = samples if isinstance(samples, dict) else {next(iter(state.systems.batched_data)): samples}
+        given = {name: jnp.asarray(value) for name, value in fields.items()}
+        zero = jnp.zeros(state.n_systems, jnp.float32)
+        state = with_metrics(state, {"acceptance": zero, "nonfinite_proposals": zero})
+        return state.replace(systems=state.systems.replace(batched_data={**state.systems.batched_data, **given}))
+
+    def compute(self, state: State) -> State:
+        """Local energies, the optimizer's update, and the candidate parameters."""
+
+        def energies(system: SamplingState, opt_state: Any, age: Array) -> tuple[Any, dict[str, Array], Array]:
+            values = self.evaluate(system.params, system.batched_data)
+            residuals = self.loss_grads.residuals(values[ENERGY])
+            grads = None
+            if getattr(self.optimizer, "needs_gradient", True):
+                grads = self.loss_grads.gradient(system.params, system.batched_data, residuals)
+            updates, opt_state = self.optimizer.update(
+                grads, opt_state, system.params, batched_data=system.batched_data, residuals=residuals
+            )
+            shrink = self._cooldown(age)
+            updates = jax.tree.map(lambda u: u * shrink.astype(u.dtype), updates)
+            params = jax.tree.map(jnp.add, system.params, updates)
+            row = energy_row(values) | _diagnostics(opt_state)
+            rejected = ~(all_finite(params) & all_finite(opt_state) & (row["nonfinite"] == 0))
+            return {"params": params, "opt_state": opt_state, "direction": updates}, row, rejected
+
+        scratch, row, rejected = over_systems(energies)(state.systems, state.own["opt_state"], state.clock.stage_age)
+        return with_metrics(state.replace(scratch=scratch, rejected=state.rejected | rejected), row)
+
+    def post_update(self, state: State) -> State:
+        """The candidate parameters are taken, and averaged in the second half of the stage."""
+
+        def average(average: Any, params: Any, age: Array) -> Any:
+            begun = 2 * age >= self.config.iterations
+            weight = jnp.where(begun, self.config.averaging or 1.0, 1.0)
+            return jax.tree.map(lambda a, p: a + weight.astype(p.dtype) * (p - a), average, params)
+
+        params = state.scratch["params"]
+        own = {
+            "opt_state": state.scratch["opt_state"],
+            "average": over_systems(average)(state.own["average"], params, state.clock.stage_age),
+        }
+        return state.replace(systems=state.systems.replace(params=params), own=own)
+
+    def finish(self, systems: SamplingState, own: Any) -> SamplingState:
+        """The averaged parameters go on."""
+        return systems.replace(params=own["average"])
+
+    def _cooldown(self, age: Array) -> Array:
+        """Factor on the updates: 1, then linearly to `FINAL_RATE` over the last part of the stage."""
+        length = self.config.cooldown * self.config.iterations
+        if not length:
+            return jnp.ones((), jnp.float32)
+        left = (self.config.iterations - age).astype(jnp.float32) / length
+        return jnp.clip(left, FINAL_RATE, 1.0)
+
+
+def _diagnostics(opt_state: Any) -> dict[str, Array]:
+    """What the optimizer reports of its last step."""
+    return dict(getattr(opt_state, "diagnostics", {}))
