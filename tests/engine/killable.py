@@ -20,7 +20,11 @@ class Slow(AbstractCallback):
 
 
 def main(path):
-    stage = Walk(name="pretrain", n_steps=60) + Fragile(name="train", n_steps=120, at=(7, 50)) + Walk(name="evaluate", n_steps=60)
+    stage = (
+        Walk(name="pretrain", n_steps=60)
+        + Fragile(name="train", n_steps=120, at=(7, 50))
+        + Walk(name="evaluate", n_steps=60)
+    )
     with RunFolder(path).owned({"kind": "toy"}) as folder, SignalHandler() as signals:
         driver = Driver(
             stage,

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from engine_toys import Count, Idle, Reached, Rows, Walk, assert_same_state, walkers
 
-from adiabat.engine import AbstractCallback, Driver
+from adiabat.engine import AbstractCallback, Driver, MetricsRecorder
 from adiabat.errors import InputError
+from adiabat.io import ConsoleLines
 
 
 def numbers(n_systems=1):
@@ -92,7 +93,7 @@ def test_systems_converge_one_by_one_and_the_others_go_on():
     np.testing.assert_array_equal(driver.state.clock.age, [3 + 3, 6 + 3, 2 + 3])
     np.testing.assert_array_equal(driver.state.clock.status, [2, 2, 2])
     assert any(set(np.asarray(state.clock.status)) == {0, 1, 2} for state in states), "three places at once"
-    assert [set(state.own) for state in states][0] == {"a"}
+    assert set(states[0].own) == {"a"}
     assert states[-1].own == {}
     for system, steps in enumerate([3, 6, 2]):
         mine = [row for row in rows.rows if row["system"] == system]
@@ -233,3 +234,49 @@ def test_timings_tell_steps_and_seconds_by_stage_with_compilation_apart():
     assert driver.timings.steps == {"a": 3, "b": 4}
     assert set(driver.timings.seconds) == set(driver.timings.compiling) == {"a", "b"}
     assert driver.timings.seconds["a"] < driver.timings.compiling["a"]
+
+
+@pytest.mark.parametrize("n_systems", [1, 3])
+def test_each_phase_is_traced_once_for_a_program(n_systems):
+    """Tracing a real network takes seconds."""
+    traced = []
+
+    class Noted(Walk):
+        def init(self, systems, keys):
+            traced.append("init")
+            return super().init(systems, keys)
+
+        def compute(self, state):
+            traced.append("compute")
+            return super().compute(state)
+
+    driver = Driver(Noted(name="walk", n_steps=5), systems=walkers(n_systems))
+    driver.compile()
+    driver.run()
+    assert sorted(traced) == ["compute", "init"]
+
+
+def test_out_is_a_folder_for_metrics_that_a_second_run_appends_to(tmp_path):
+    driver = Driver(Count(name="count"), systems=numbers())
+    driver.run(3, out=tmp_path / "metrics")
+    driver.run(2, out=str(tmp_path / "metrics"))
+    lines = (tmp_path / "metrics" / "count.csv").read_text().splitlines()
+    assert lines[0] == "step,stage,stage_step,attempt,n,seconds"
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2", "3", "4"]
+    assert len((tmp_path / "metrics" / "count.jsonl").read_text().splitlines()) == 5
+
+
+def test_out_of_an_earlier_run_is_not_written_over(tmp_path):
+    Driver(Count(name="count"), systems=numbers()).run(3, out=tmp_path)
+    with pytest.raises(InputError, match="not empty"):
+        Driver(Count(name="count"), systems=numbers()).run(3, out=tmp_path)
+
+
+def test_rows_can_carry_the_name_of_the_run_and_appear_on_the_console(tmp_path):
+    import io
+
+    stream = io.StringIO()
+    recorder = MetricsRecorder(tmp_path, ["jsonl"], run="LiH-1", console=ConsoleLines(["n"], stream=stream))
+    Driver(Count(name="count"), systems=numbers(), callbacks=[recorder]).run(2)
+    assert (tmp_path / "count.jsonl").read_text().startswith('{"run": "LiH-1", "step": 0')
+    assert stream.getvalue().startswith("count 0: n 0\n")

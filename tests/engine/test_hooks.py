@@ -279,7 +279,7 @@ def test_a_stage_without_samples_refuses_an_injection():
         def on_compute_update_start(self, step, log_data, driver):
             driver.inject_samples(np.zeros(3))
 
-    with pytest.raises(TypeError, match="'count' .* draws no samples"):
+    with pytest.raises(TypeError, match=r"'count' .* draws no samples"):
         Driver(Count(name="count"), systems=numbers(), callbacks=[Injects()]).run(1)
 
 

@@ -92,9 +92,7 @@ def test_a_callback_that_returns_something_true_rejects_the_step(answer):
 
 def test_a_callback_that_always_rejects_ends_the_run_and_is_named():
     with pytest.raises(NumericalError, match=r"step 1 \(walk\) failed 4 times, the last time because Rejects"):
-        Driver(
-            Walk(name="walk"), systems=walkers(), callbacks=[Rejects(at=(1,), times=99)], max_attempts=4
-        ).run(5)
+        Driver(Walk(name="walk"), systems=walkers(), callbacks=[Rejects(at=(1,), times=99)], max_attempts=4).run(5)
 
 
 def test_a_rejected_step_starts_again_from_its_first_hook():

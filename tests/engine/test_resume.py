@@ -129,9 +129,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence_naming_each_d
     driver(tmp_path, signature={"network": "small"}).run(12)
     other = stages(kind="adam")
     with pytest.raises(InputError) as raised:
-        driver(
-            tmp_path, other, systems=walkers(1, n_walkers=6), signature={"network": "large"}, restored=True
-        )
+        driver(tmp_path, other, systems=walkers(1, n_walkers=6), signature={"network": "large"}, restored=True)
     message = str(raised.value)
     assert "network is small there and large here" in message
     assert "train.kind is plain there and adam here" in message
@@ -162,7 +160,7 @@ def test_of_many_differing_arrays_a_few_are_named_and_the_rest_counted(tmp_path)
         return {f"w{i}": np.zeros((1, width)) for i in range(9)}
 
     Driver(Idle(name="i", n_steps=9), systems=many(2), checkpoints=tmp_path).run(1)
-    with pytest.raises(InputError, match="systems/w3 is .*; 5 more arrays differ"):
+    with pytest.raises(InputError, match=r"systems/w3 is .*; 5 more arrays differ"):
         Driver(Idle(name="i", n_steps=9), systems=many(3), checkpoints=tmp_path).restore()
 
 
@@ -185,7 +183,9 @@ def test_a_failed_run_saves_its_last_good_state_and_never_the_bad_one(tmp_path):
 
 def test_more_steps_for_a_stage_extend_the_run_from_the_end_of_that_stage(tmp_path):
     def three(train):
-        return Walk(name="a", n_steps=5) + Walk(name="train", n_steps=train) + Walk(name="evaluate", n_steps=7, rate=0.0)
+        return (
+            Walk(name="a", n_steps=5) + Walk(name="train", n_steps=train) + Walk(name="evaluate", n_steps=7, rate=0.0)
+        )
 
     driver(tmp_path / "extended", three(20), recorded=True).run()
     rows = Rows()

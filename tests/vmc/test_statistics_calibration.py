@@ -23,9 +23,7 @@ def true_error(n_chains: int, n_steps: int, rho: float) -> float:
     return float(np.sqrt((1.0 + 2.0 * ((1.0 - lag / n_steps) * rho**lag).sum()) / (n_steps * n_chains)))
 
 
-def trials(
-    n_trials: int, n_chains: int, n_steps: int, rho: float, drift: np.ndarray | float = 0.0
-) -> list[Estimate]:
+def trials(n_trials: int, n_chains: int, n_steps: int, rho: float, drift: np.ndarray | float = 0.0) -> list[Estimate]:
     """What so many runs report: `estimate`, drift detection included, but R-hat, which is slow, left out."""
     rng = np.random.default_rng(20 + n_chains + n_steps)
     results = []

@@ -24,6 +24,11 @@ def prepare(devices: int | None = None) -> None:
     Args:
         devices: number of devices the CPU is split into; None leaves it as it is.
     """
+    # Factorisations of the size of a batch of walkers gain little from threads, and lose up to a hundredfold while
+    # another process or a compilation uses the cores: the threads of the library wait for each other by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Loading a program from the compilation cache logs an error of no consequence for each of its functions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Many programs of a start are small; keep them all, however quickly each compiles.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     use_compilation_cache()

@@ -1,4 +1,4 @@
-"""The ground-state energy of a molecule, end to end: Hartree-Fock, training, evaluation, and a folder with all of it."""
+"""The ground-state energy of a molecule, from Hartree-Fock to an error bar, and a folder with all of it."""
 
 from __future__ import annotations
 

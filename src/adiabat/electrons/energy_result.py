@@ -168,7 +168,7 @@ def evaluation(driver: Driver) -> dict[str, Estimate]:
 
 def write_digest(path: Path, found: Mapping[str, Estimate]) -> None:
     """Write mean, error, variance, autocorrelation time and number of effective samples of every estimator."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, estimate in found.items():
         for field in ("mean", "error", "variance", "autocorrelation_time", "effective_samples"):
             arrays[f"{name}_{field}"] = np.float64(getattr(estimate, field))

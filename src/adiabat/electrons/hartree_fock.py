@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,8 +104,7 @@ def hartree_fock(molecule: Molecule, basis: str = "cc-pvdz", *, restricted_open_
     """
     mol = pyscf_molecule(molecule, basis)
     method: Method = "RHF" if molecule.spin == 0 else "ROHF" if restricted_open_shell else "UHF"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_and_reproducible():
         solver, notes = _solve(scf_solver(mol, method))
     (up, energies_up), (down, energies_down) = _occupied_first(solver)
     return HartreeFock(
@@ -119,6 +120,17 @@ def hartree_fock(molecule: Molecule, basis: str = "cc-pvdz", *, restricted_open_
         converged=bool(solver.converged),
         notes=tuple(notes),
     )
+
+
+@contextmanager
+def quiet_and_reproducible() -> Iterator[None]:
+    """PySCF without warnings and on one thread: with several, the last bits of a sum depend on which came first, and a
+    run that starts from the result could not be repeated."""
+    from pyscf import lib
+
+    with warnings.catch_warnings(), lib.with_omp_threads(1):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def pyscf_molecule(molecule: Molecule, basis: str) -> Any:

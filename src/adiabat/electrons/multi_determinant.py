@@ -8,7 +8,6 @@ coefficients are kept.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from jaxtyping import Float, Int
 
 from adiabat.electrons.active_space import ActiveSpace, solve_active_space
 from adiabat.electrons.gaussian_orbitals import GaussianBasis
-from adiabat.electrons.hartree_fock import HartreeFock, pyscf_molecule
+from adiabat.electrons.hartree_fock import HartreeFock, pyscf_molecule, quiet_and_reproducible
 
 TIE = 1e-3
 """Coefficients closer than this fraction belong to one symmetric set, kept whole or not at all."""
@@ -66,8 +65,7 @@ def leading_determinants(hf: HartreeFock, n_determinants: int) -> DeterminantExp
     molecule = hf.molecule
     if n_determinants == 1 or molecule.n_electrons == 1 or hf.n_orbitals <= molecule.n_up:
         return _hartree_fock_determinant(hf, n_determinants)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_and_reproducible():
         try:
             space = solve_active_space(hf, pyscf_molecule(molecule, hf.basis_name))
         except (np.linalg.LinAlgError, FloatingPointError, RuntimeError, ValueError) as error:

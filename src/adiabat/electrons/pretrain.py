@@ -45,7 +45,7 @@ class PretrainConfig:
 class Pretrain(Stage):
     """Minimises the mean squared difference between the network's orbitals and those of Hartree-Fock.
 
-    Every determinant has the same target, block-diagonal in the spins (Pfau et al., PRR 2, 033429 (2020), section II E).
+    Every determinant has the same target, block-diagonal in the spins (Pfau et al., PRR 2, 033429, 2020, section II E).
     Walkers follow the Hartree-Fock density, which is cheap to evaluate and where training will start.
 
     Parameters
@@ -93,7 +93,7 @@ class Pretrain(Stage):
 
         def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
             plan = self._plan
-            chains = plan.start(system.params, spread(system.batched_data, self.mesh), dict(system.sampler_state))
+            chains = plan.start(system.params, spread(system.batched_data, self.mesh), system.sampler_state)
             moves = self.config.burn_in * plan.steps
             if moves:
                 chains, _ = plan.sample(system.params, chains, key, moves, adapt=True)
@@ -107,7 +107,7 @@ class Pretrain(Stage):
 
         def sample(system: SamplingState, key: Array) -> tuple[SamplingState, dict[str, Array]]:
             plan = self._plan
-            chains = plan.start(system.params, spread(system.batched_data, self.mesh), dict(system.sampler_state))
+            chains = plan.start(system.params, spread(system.batched_data, self.mesh), system.sampler_state)
             chains, moves = plan.sample(system.params, chains, key, plan.steps, adapt=True)
             system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
             return system, {"acceptance": moves.acceptance}

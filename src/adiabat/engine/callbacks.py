@@ -36,9 +36,10 @@ class HookStageEnum(enum.IntEnum):
 class Hook(Protocol):
     """A hook object: `stage` (or `stages`, several) says where it fires, `frequency` at which steps.
 
-    It may return a new batch, which takes the place of the driver's state, or None. `driver.current_hook_stage` tells
-    a hook of several stages where it is. With `__enter__`/`__exit__` or `close`, it is opened and closed once a run.
-    A hook with `traced = True` is a pure function of the batch, compiled into the step (its `driver` is None).
+    It may return a new batch, which takes the place of the driver's state, or None.
+    `driver.current_hook_stage` tells a hook of several stages where it is. With `__enter__`/`__exit__` or
+    `close`, it is opened and closed once a run. A hook with `traced = True` is a pure function of the batch,
+    compiled into the step (its `driver` is None).
     """
 
     frequency: int
@@ -49,9 +50,9 @@ class Hook(Protocol):
 class AbstractCallback:
     """Base of callbacks: every method does nothing, and a point is hooked only by overriding its method.
 
-    `step` is the index of the step at hand, at every hook of it. `log_data` is this step's; what a rejected attempt
-    put there is dropped. A callback replaces the state by assigning `driver.state`. With `frequency` f, the methods
-    of a step are called at steps 0, f, 2f, ...
+    `step` is the index of the step at hand, at every hook of it. `log_data` is this step's; what a rejected
+    attempt put there is dropped. A callback replaces the state by assigning `driver.state`. With `frequency`
+    f, the methods of a step are called at steps 0, f, 2f, ...
     """
 
     frequency: int = 1
@@ -95,5 +96,8 @@ class AbstractCallback:
         """A checkpoint is about to be written: bring to disk what it will count on."""
 
     def on_event(self, kind: str, message: str, driver: Driver) -> None:
-        """Something to tell: compile_started, compile_finished, stage_entered, stage_left, rejection, checkpoint,
-        checkpoint_damaged, resumed, interrupted. Compilations may be told of from another thread."""
+        """Something to tell. Compilations may be told of from another thread.
+
+        Kinds: compile_started, compile_finished, stage_entered, stage_left, rejection, checkpoint,
+        checkpoint_damaged, resumed, interrupted.
+        """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adiabat.engine.state import PyTree
@@ -67,8 +68,8 @@ class Checkpoints:
         keep: how many of the newest are kept.
         keep_every: also keep those that are the first after each multiple of so many steps.
 
-    The ends of sub-stages are kept for good, so that a finished run can be extended. A checkpoint at a step makes
-    those of later steps obsolete (they belong to a future that was given up), and they are removed.
+    The ends of sub-stages are kept for good, so that a finished run can be extended. A checkpoint at a step
+    makes those of later steps obsolete (they belong to a future that was given up), and they are removed.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class Checkpoints:
     ) -> None:
         if step_interval < 1 or time_interval < 0 or keep < 1 or (keep_every is not None and keep_every < 1):
             raise InputError(
-                f"checkpoints every {step_interval} steps and {time_interval} s, keeping {keep} and every {keep_every}: "
-                "expected positive numbers"
+                f"checkpoints every {step_interval} steps and {time_interval} s, of which {keep} and every "
+                f"{keep_every} are kept; expected positive numbers"
             )
         self.folder = Path(folder)
         self.step_interval = step_interval
@@ -99,12 +100,9 @@ class Checkpoints:
 
     def due(self, step: int) -> bool:
         """Whether both the step and the time interval have passed since the last checkpoint."""
-        return (
-            step - self._last_step >= self.step_interval
-            and time.monotonic() - self._last_time >= self.time_interval
-        )
+        return step - self._last_step >= self.step_interval and time.monotonic() - self._last_time >= self.time_interval
 
-    # --- writing -------------------------------------------------------------------------------------------------
+    # --- writing --------------------------------------------------------------------------------------------
 
     def save(self, step: int, tree: PyTree, manifest: Mapping[str, Any], *, end_of: str | None = None) -> Path:
         """Write the arrays of `tree` and what JSON can hold; `end_of` names the sub-stage that ends here.
@@ -143,7 +141,7 @@ class Checkpoints:
             first.setdefault(step // self.keep_every, step)
         return {step for interval, step in first.items() if interval > 0}
 
-    # --- reading -------------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     def newest_first(self) -> Iterator[Path]:
         """All checkpoints by descending step; at the same step, the one that is not the end of a stage first."""
@@ -184,7 +182,7 @@ def described(tree: PyTree) -> dict[str, str]:
     }
 
 
-# --- the file format: a ZIP of .npy members, which numpy.load reads, and a manifest ------------------------------
+# --- the file format: a ZIP of .npy members, which numpy.load reads, and a manifest -------------------------
 
 
 def _write(file: IO[bytes], step: int, tree: PyTree, manifest: Mapping[str, Any]) -> None:
@@ -215,7 +213,7 @@ def _read(path: Path, arrays: bool = True) -> Saved:
         raise
     except PermissionError as error:
         raise InputError(f"the checkpoint {path} may not be read: {error.strerror}") from error
-    except Exception as error:  # noqa: BLE001 - whatever a damaged archive provokes in its readers
+    except Exception as error:
         raise CheckpointDamaged(f"{type(error).__name__}: {error}") from error
 
 
@@ -230,7 +228,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, crc32: int) -> np.ndarray:
 
 def _to_plain(leaf: Any) -> tuple[np.ndarray, dict[str, Any]]:
     """An array whose dtype .npy knows, and a note: random keys as integers, bfloat16 and the like as bytes."""
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(leaf)), {"key": str(jax.random.key_impl(leaf))}
     array = np.asarray(leaf)
     if array.dtype.kind in "biufc":
@@ -240,6 +238,6 @@ def _to_plain(leaf: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 def _from_plain(array: np.ndarray, entry: Mapping[str, Any], like: Any) -> Any:
     if "key" in entry:
-        return jax.random.wrap_key_data(array, impl=entry["key"])
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=entry["key"])
     dtype = np.dtype(like.dtype)
     return array if dtype.kind in "biufc" else array.view(dtype).reshape(like.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from adiabat.engine.program import StepProgram, TracedHook, where_systems
 from adiabat.engine.state import PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
 
-__all__ = ["ProgramCache", "Tell"]
+__all__ = ["ProgramCache", "Tell", "tracing_scope"]
 
 Tell = Callable[[str, str], None]
 Program = Callable[..., Any]
@@ -75,15 +75,14 @@ class ProgramCache:
 
         def make() -> Program:
             mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-            jitted = jax.jit(_entered(sub), **self.placement.enter(sub))
-            return jitted.lower(before, mask).compile()
+            return self._entered(sub).lower(before, mask).compile()
 
         return self._once(("enter", sub.code, jax.tree.structure(before.own)), make, [sub], "entry")
 
     def entry_shapes(self, sub: SubStage, before: State) -> tuple[PyTree, PyTree]:
         """Shapes of the systems and of the own rows after `sub` was entered."""
         mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-        shapes: tuple[PyTree, PyTree] = jax.eval_shape(_entered(sub), before, mask)
+        shapes: tuple[PyTree, PyTree] = jax.eval_shape(self._entered(sub), before, mask)
         return shapes
 
     def finish(self, sub: SubStage) -> Program:
@@ -95,17 +94,16 @@ class ProgramCache:
 
         return self._once(("finish", sub.code), lambda: jax.jit(finished))
 
+    def _entered(self, sub: SubStage) -> Any:
+        return self._once(("entered", sub.code), lambda: jax.jit(_entered(sub), **self.placement.enter(sub)))
+
     def _step(self, subs: Sequence[SubStage], state: State) -> StepProgram:
-        program: StepProgram = self._once(
-            ("traced", _codes(subs)), lambda: StepProgram(subs, state, self.traced), subs
-        )
+        program: StepProgram = self._once(("traced", _codes(subs)), lambda: StepProgram(subs, state, self.traced), subs)
         return program
 
-    def _once(
-        self, key: Hashable, make: Callable[[], Any], subs: Sequence[SubStage] = (), announced: str = ""
-    ) -> Any:
-        """What `make` makes, once for each key; a second thread that asks meanwhile waits. With `subs`, the time counts
-        as time of compiling these; with a name it is announced."""
+    def _once(self, key: Hashable, make: Callable[[], Any], subs: Sequence[SubStage] = (), announced: str = "") -> Any:
+        """What `make` makes, once for each key; a second thread that asks meanwhile waits. With `subs`, the
+        time counts as time of compiling these; with a name it is announced."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
@@ -126,8 +124,8 @@ class ProgramCache:
 
 @contextmanager
 def tracing_scope() -> Iterator[None]:
-    """The one scope in which everything is traced: 64-bit types where they are asked for, matrix products in the full
-    precision of their operands."""
+    """The one scope in which everything is traced: 64-bit types where they are asked for, matrix products in
+    the full precision of their operands."""
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         yield
 
@@ -137,7 +135,7 @@ def _entered(sub: SubStage) -> Callable[[State, Any], tuple[PyTree, PyTree]]:
         systems, own = sub.stage.init(before.systems, before.keys(f"enter {sub.label}"))
         if before.n_systems > 1:
             systems = where_systems(entering, systems, before.systems)
-            if jax.tree.structure(own) == jax.tree.structure(before.own):
+            if len({jax.tree.structure(own), jax.tree.structure(before.own)}) == 1:
                 own = where_systems(entering, own, before.own)
         return strongly_typed((systems, own))
 

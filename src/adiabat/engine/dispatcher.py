@@ -28,17 +28,22 @@ POINT_OF = {
     HookStageEnum.AFTER_STEP: "on_step_end",
     HookStageEnum.ON_CONVERGE: "on_converge",
 }
-# Points before the first phase, between phases, and after the commit: they decide how far one program may run.
+# Points before the first phase, between phases, after the commit: they decide how far one program may run.
 FIRST = ("on_step_start", "on_compute_update_start", "before_pre_update")
 INNER = (
     "after_pre_update", "before_compute", "after_compute",
     "on_compute_update_end", "before_parameter_update", "after_post_update",
 )  # fmt: skip
 LAST = ("on_step_end",)
-AFTER = ("after_pre_update", "after_compute", "on_compute_update_end", "after_post_update", "on_step_end", "on_converge")
-STEP_METHODS = tuple(
-    name for name in (*FIRST, *INNER, *LAST, "on_converge") if hasattr(AbstractCallback, name)
+AFTER = (
+    "after_pre_update",
+    "after_compute",
+    "on_compute_update_end",
+    "after_post_update",
+    "on_step_end",
+    "on_converge",
 )
+STEP_METHODS = tuple(name for name in (*FIRST, *INNER, *LAST, "on_converge") if hasattr(AbstractCallback, name))
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class _Entry:
 class Dispatcher:
     """Callbacks of the whole run and those of its sub-stages, sorted by point, order and depth.
 
-    At points before a phase those of the whole come first, at points after it those of the sub-stages do; within
-    each, ascending `callback_order`, then the order in which they were given.
+    At points before a phase those of the whole come first, at points after it those of the sub-stages do;
+    within each, ascending `callback_order`, then the order in which they were given.
     """
 
     def __init__(self, callbacks: Iterable[Any], subs: Sequence[SubStage] = ()) -> None:
@@ -72,7 +77,7 @@ class Dispatcher:
             for group in (FIRST, INNER, LAST)
         }
 
-    # --- during a step -------------------------------------------------------------------------------------------
+    # --- during a step --------------------------------------------------------------------------------------
 
     def fire(self, point: str, step: int, log_data: LogData, driver: Driver) -> None:
         """Call everyone who is due at this point."""
@@ -112,14 +117,11 @@ class Dispatcher:
             return 1
         for group, included in ((FIRST, 0), (INNER, 0), (LAST, 1)):
             for frequency in self._frequencies[group]:
-                ahead = -step % frequency
-                if ahead or included:
-                    most = min(most, ahead + included)
-                else:
-                    most = min(most, frequency)
+                until = -step % frequency + included
+                most = min(most, until or frequency)
         return most
 
-    # --- during a run --------------------------------------------------------------------------------------------
+    # --- during a run ---------------------------------------------------------------------------------------
 
     def open(self, stack: ExitStack) -> None:
         """Enter the hooks that are context managers, and close those that can be closed when the stack is left."""
@@ -144,7 +146,7 @@ class Dispatcher:
                     getattr(callback, method)(*arguments)
                 except StopRun:
                     pass
-                except Exception as raised:
+                except Exception as raised:  # noqa: BLE001 - the others are told first, then it is raised
                     first = first or raised
         return first
 
@@ -152,7 +154,7 @@ class Dispatcher:
         """Whether any callback overrides a method of the run."""
         return any(_overrides(callback, method) for callback in self.objects)
 
-    # --- registration --------------------------------------------------------------------------------------------
+    # --- registration ---------------------------------------------------------------------------------------
 
     def _sorted(self, callbacks: Iterable[Any], sub: SubStage | None) -> list[tuple[str, _Entry]]:
         ordered = sorted(callbacks, key=lambda callback: int(getattr(callback, "callback_order", 0)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Int
 
-from adiabat.engine.compiling import ProgramCache, Tell
+from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
 from adiabat.engine.fused import FusedStage, SubStage
 from adiabat.engine.program import Advanced, require_same
 from adiabat.engine.stage import Stage
@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
     """Steps that were committed, and perhaps one after them that was rejected."""
 
     subs: tuple[SubStage, ...]  # whose step it was
-    count: int  # steps committed
+    n_steps: int  # steps committed
     rows: Callable[[], dict[str, np.ndarray]]  # metrics (rows, S, ...); after the committed ones, the rejected one
     seconds: float  # wall time of one step
     status: Int[np.ndarray, " S"]  # who was in which sub-stage
@@ -53,7 +53,7 @@ class Execution:
         self._set(State(systems, {}, clock, rejected=self._nobody))
         self.committed = self._state
 
-    # --- the state -----------------------------------------------------------------------------------------------
+    # --- the state ------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -77,7 +77,7 @@ class Execution:
         """A state with members in these sub-stages, private rows as shapes instead of arrays."""
         before, wanted = self._state.replace(own=(), metrics={}, scratch=()), set(labels)
         subs = [sub for sub in self.stage.sub_stages if sub.label in wanted]
-        with jax.enable_x64(True):
+        with tracing_scope():
             own = {sub.label: self.programs.entry_shapes(sub, before)[1] for sub in subs}
         return before.replace(own=own)
 
@@ -100,7 +100,7 @@ class Execution:
         """The state as `sub` sees it."""
         return self._state.replace(own=self._state.own[sub.label])
 
-    # --- steps ---------------------------------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------------------
 
     def advance(self, step: int, n: int) -> Chunk:
         """Commit up to `n` steps in one program; stops at a rejected one, of which only the attempt is noted."""
@@ -108,9 +108,8 @@ class Execution:
         ready = self._state.replace(scratch=(), metrics={}, rejected=self._nobody)
         program = self.programs.advance(subs, ready)
         start = time.perf_counter()
-        with jax.enable_x64(True):
-            done: Advanced = program(ready, np.array([step, n], np.int32))
-        count = int(done.count)
+        done: Advanced = program(ready, np.array([step, n], np.int32))
+        count = int(done.n_done)
         seconds = (time.perf_counter() - start) / max(count, 1)
         rejected = None
         if count:
@@ -127,16 +126,16 @@ class Execution:
     def phase(self, phase: str, step: int) -> None:
         """Run one phase of the populated sub-stages as a program of its own."""
         program = self.programs.phase(phase, self.populated, self.committed)
-        with jax.enable_x64(True):
+        with tracing_scope():
             ready = self._state.replace(metrics={}, scratch=()) if phase == "pre_update" else self._state
             self._state = program(ready, np.int32(step))
 
     def inject(self, samples: PyTree, step: int) -> None:
         """Begin a step with `samples` (one system: without the system axis) in place of what `pre_update` draws."""
         if len(self.status) == 1:
-            samples = jax.tree.map(lambda x: np.asarray(x)[None], samples)
+            samples = jax.tree.map(lambda x: x[None], samples)
         program = self.programs.phase("inject", self.populated, self.committed)
-        with jax.enable_x64(True):
+        with tracing_scope():
             self._state = program(self._state.replace(metrics={}, scratch=()), np.int32(step), samples)
 
     def rejected(self) -> Mask:
@@ -151,7 +150,7 @@ class Execution:
     def commit(self, seconds: float) -> Chunk:
         """Make the candidate the state."""
         subs, before, candidate = self.populated, (self.status, self.stage_age, self.attempt), self._state
-        with jax.enable_x64(True):
+        with tracing_scope():
             after = self.programs.phase("commit", subs, self.committed)(candidate)
         self._committed(after.replace(metrics=candidate.metrics, rejected=self._nobody), 1)
         return Chunk(subs, 1, lambda: {k: np.asarray(x)[None] for k, x in candidate.metrics.items()}, seconds, *before)
@@ -182,7 +181,7 @@ class Execution:
         """Names of the metrics that each sub-stage of the chunk reports."""
         return self.programs.reported(chunk.subs, self.committed)
 
-    # --- from sub-stage to sub-stage -----------------------------------------------------------------------------
+    # --- from sub-stage to sub-stage ------------------------------------------------------------------------
 
     def enter_all(self) -> None:
         """Admit the systems to their first sub-stage, once."""
@@ -244,7 +243,7 @@ class Execution:
         before = self._state.replace(systems=systems, own=self._state.own.get(sub.label, ()), metrics={}, scratch=())
         program = self.programs.enter(sub, before)
         start = time.perf_counter()
-        with jax.enable_x64(True):
+        with tracing_scope():
             # Waited for here: an asynchronous burn-in would be announced before it has happened.
             systems, own = jax.block_until_ready(program(before, entering))
         seconds = time.perf_counter() - start
@@ -255,7 +254,7 @@ class Execution:
 
     def _finish(self, sub: SubStage, leaving: Mask) -> None:
         if type(sub.stage).finish is not Stage.finish:
-            with jax.enable_x64(True):
+            with tracing_scope():
                 systems = self.programs.finish(sub)(self._state.systems, self._state.own[sub.label], leaving)
             require_same(self._state.systems, systems, f"finish of stage {sub.label!r} changes the systems")
             self._state = self._state.replace(systems=systems)
@@ -268,5 +267,5 @@ def _checked(systems: PyTree) -> tuple[PyTree, int]:
     sizes = {jax.tree_util.keystr(path): np.shape(leaf)[:1] for path, leaf in leaves}
     if len(set(sizes.values())) > 1 or any(size in ((), (0,)) for size in sizes.values()):
         raise InputError(f"all arrays of the systems need the same leading system axis; the first axes are {sizes}")
-    with jax.enable_x64(True):
+    with tracing_scope():
         return strongly_typed(systems), next(iter(sizes.values()))[0] if sizes else 1

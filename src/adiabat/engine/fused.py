@@ -22,11 +22,12 @@ class SubStage:
 
 
 class FusedStage:
-    """Sub-stages by code. A system of status `code` is advanced by that sub-stage, and moves to the next one by the
-    stage's convergence or its step budget; after the last it has graduated (`status >= exit_status`).
+    """Sub-stages by code. A system of status `code` is advanced by that sub-stage, and moves to the next one
+    by the stage's convergence or its step budget; after the last it has graduated (`status >= exit_status`).
 
-    `sub_stages` are (code, stage) pairs with increasing codes; `exit_status=-1` stands for one past the last code.
-    A stage whose budget is zero steps is passed by. Stages of one name are told apart by a number: fire, nve, fire-2.
+    `sub_stages` are (code, stage) pairs with increasing codes; `exit_status=-1` stands for one past the last
+    code. A stage whose budget is zero steps is passed by. Stages of one name are told apart by a number:
+    fire, nve, fire-2.
     """
 
     def __init__(

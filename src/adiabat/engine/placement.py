@@ -16,9 +16,11 @@ __all__ = ["Placement"]
 
 
 class Placement:
-    """Shardings of programs, made of what the stages say in `partition`. Without a mesh: one device, and no shardings.
+    """Shardings of programs, made of what the stages say in `partition`. Without a mesh: one device, and no
+    shardings.
 
-    They are fixed for every program, so that results do not depend on what a compiler would have chosen this time.
+    They are fixed for every program, so that results do not depend on what a compiler would have chosen this
+    time.
     """
 
     def __init__(self, mesh: Mesh | None) -> None:

@@ -33,7 +33,7 @@ class Advanced(NamedTuple):
     """What `StepProgram.advance` gives back."""
 
     state: State  # after the last committed step; `rejected` says who rejected the step after it
-    count: Int[Array, ""]  # steps committed
+    n_done: Int[Array, ""]  # steps committed
     rows: dict[str, Shaped[Array, "capacity S ..."]]  # a row a step, with the row of the rejected one at the end
     last: dict[str, Shaped[Array, "S ..."]]  # the row of the last committed step
 
@@ -41,18 +41,16 @@ class Advanced(NamedTuple):
 class StepProgram:
     """One step of all sub-stages that have members.
 
-    `template` is a state (arrays or their shapes) with private rows for exactly these sub-stages. Phases hand on
-    `scratch` as a dict by sub-stage; `metrics` of several sub-stages share one dict, and a name that only some of
-    them report is not-a-number (or 0) for the systems of the others.
+    `template` is a state (arrays or their shapes) with private rows for exactly these sub-stages. Phases hand
+    on `scratch` as a dict by sub-stage; `metrics` of several sub-stages share one dict, and a name that only
+    some of them report is not-a-number (or 0) for the systems of the others.
     """
 
     def __init__(self, subs: Sequence[SubStage], template: State, traced: Sequence[TracedHook] = ()) -> None:
         self.subs = tuple(subs)
         self._traced = tuple(traced)
         # Each phase is a jit of its own: traced once, however many programs are built from it.
-        self._phases = {
-            (sub.label, phase): jax.jit(getattr(sub.stage, phase)) for sub in self.subs for phase in PHASES
-        }
+        self._phases = {(sub.label, phase): jax.jit(getattr(sub.stage, phase)) for sub in self.subs for phase in PHASES}
         self._reports = {sub.label: self._trace_alone(sub, template) for sub in self.subs}
         self._metrics = jax.eval_shape(self._step, template, jax.ShapeDtypeStruct((), jnp.int32)).metrics
 
@@ -71,7 +69,7 @@ class StepProgram:
         owned = {name for names in self._reports.values() for name in names}
         return [name for name in self._metrics if name in self._reports[label] or name not in owned]
 
-    # --- the parts of a step -------------------------------------------------------------------------------------
+    # --- the parts of a step --------------------------------------------------------------------------------
 
     def begin(self, state: State) -> State:
         """The state at the start of a step: nothing computed, nothing rejected."""
@@ -120,9 +118,7 @@ class StepProgram:
         """
         step, n = span[0], span[1]
         start = self.begin(state).replace(scratch=())
-        rows = {
-            name: jnp.zeros((CAPACITY, *metric.shape), metric.dtype) for name, metric in self._metrics.items()
-        }
+        rows = {name: jnp.zeros((CAPACITY, *metric.shape), metric.dtype) for name, metric in self._metrics.items()}
 
         def unfinished(carry: tuple[State, Array, Array, dict[str, Array]]) -> Bool[Array, ""]:
             _, count, stopped, _ = carry
@@ -149,7 +145,7 @@ class StepProgram:
             state = phase(state, step)
         return state
 
-    # --- helpers -------------------------------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------------------
 
     def _members(self, state: State) -> Bool[Array, " S"]:
         masks = [state.clock.status == sub.code for sub in self.subs]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adiabat.engine.callbacks import AbstractCallback, Rows
-from adiabat.io.writers import RowWriter, row_writer
+from adiabat.io.writers import ConsoleLines, RowWriter, row_writer
 
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
@@ -19,14 +18,23 @@ __all__ = ["MetricsRecorder"]
 class MetricsRecorder(AbstractCallback):
     """Writes every row to <folder>/<stage>.<kind> for each kind of file (csv, jsonl, hdf5).
 
-    When a run starts, what the files hold of its first step and later is cut off: a resumed run writes it again.
-    With `run`, every row begins with that name of the run.
+    When a run starts, what the files hold of its first step and later is cut off: a resumed run writes it
+    again. With `run`, every row begins with that name of the run; `console` shows the newest row now and
+    then.
     """
 
-    def __init__(self, folder: Path | str, kinds: Sequence[str] = ("csv", "jsonl"), *, run: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        kinds: Sequence[str] = ("csv", "jsonl"),
+        *,
+        run: str | None = None,
+        console: ConsoleLines | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.kinds = tuple(kinds)
         self.run = run
+        self.console = console
         self._writers: dict[tuple[str, str], RowWriter] = {}
         self._start = 0
         for kind in self.kinds:
@@ -49,10 +57,12 @@ class MetricsRecorder(AbstractCallback):
     def on_rows(self, rows: Rows, driver: Driver) -> None:
         """Write the rows, each to the files of its stage."""
         del driver
+        if self.console is not None:
+            self.console.write(rows)
         if self.run is not None:
             rows = [{"run": self.run, **row} for row in rows]
-        for stage, block in groupby(sorted(rows, key=lambda row: str(row["stage"])), key=lambda row: row["stage"]):
-            block = list(block)
+        for stage in dict.fromkeys(row["stage"] for row in rows):
+            block = [row for row in rows if row["stage"] == stage]
             for kind in self.kinds:
                 self._writer(kind, stage).write(block)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 from collections.abc import Mapping
@@ -30,15 +31,13 @@ def saved_tree(state: State) -> dict[str, Any]:
     return {"systems": state.systems, "own": state.own, "clock": clock, "metrics": dict(state.metrics)}
 
 
+@functools.cache
 def surroundings() -> dict[str, str]:
     """Versions and devices on which the last bits of a result depend."""
     versions = {name: _version(name) for name in ("adiabat", "jax", "jaxlib", "numpy")}
     devices = jax.devices()
-    return {
-        **versions,
-        "python": platform.python_version(),
-        "devices": f"{len(devices)} {devices[0].device_kind}",
-    }
+    python, kind = platform.python_version(), devices[0].device_kind
+    return {**versions, "python": python, "devices": f"{len(devices)} {kind}"}
 
 
 def saved_state(saved: Saved, execution: Execution) -> State:
@@ -54,7 +53,8 @@ def find_start(
     """Put the execution into the state it is to go on from; None if there is no checkpoint.
 
     Raises:
-        InputError: the run that was saved had another signature, or arrays of other shapes; names each difference.
+        InputError: the run that was saved had another signature, or arrays of other shapes; names each
+        difference.
         OutputError: there are checkpoints, all damaged.
     """
     paths = list(checkpoints.newest_first())

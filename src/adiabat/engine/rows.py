@@ -24,16 +24,16 @@ def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> l
         for sub in chunk.subs:
             if sub.code == code:
                 names = reported[sub.label]
-                values = [_plain(columns[name][: chunk.count, slot]) for name in names]
-                tables.append((sub.label, slot, names, list(zip(*values, strict=True)) or [()] * chunk.count))
+                values = [_plain(columns[name][: chunk.n_steps, slot]) for name in names]
+                tables.append((sub.label, slot, names, values))
     rows = []
-    for i in range(chunk.count):
+    for i in range(chunk.n_steps):
         for label, slot, names, values in tables:
             row = {"step": step + i, "stage": label, "stage_step": int(chunk.stage_age[slot]) + i}
             if not alone:
                 row["system"] = slot
             row["attempt"] = int(chunk.attempt[slot]) if i == 0 else 0
-            row.update(zip(names, values[i], strict=True))
+            row.update((name, column[i]) for name, column in zip(names, values, strict=True))
             row["seconds"] = chunk.seconds
             rows.append(row)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,7 +28,9 @@ class Saver:
         self._execution = execution
         self._signature = dict(signature)
         self._tell = tell
-        self._saved: State | None = None  # what was written or restored last
+        # What was written or restored last; weakly, because it would otherwise take memory when no one else has it.
+        self._saved: Callable[[], State | None] = _nothing
+        self._known = False  # whether the checkpoints that are there are this run's
         self._ended: dict[str, State] = {}  # by sub-stage: when its last system was about to leave
 
     def due(self, step: int) -> bool:
@@ -37,10 +40,10 @@ class Saver:
     def save(self, step: int, before: Callable[[], None]) -> None:
         """Write the present state, unless that very state was written before. `before` is called just before."""
         state = self._execution.state
-        if self.checkpoints is not None and self._execution.entered and state is not self._saved:
+        if self.checkpoints is not None and self._execution.entered and state is not self._saved():
             before()
             self._write(step, state, None)
-            self._saved = state
+            self._saved = weakref.ref(state)
 
     def save_end(self, step: int, label: str, state: State, before: Callable[[], None]) -> None:
         """Keep for good how a sub-stage ended."""
@@ -55,7 +58,8 @@ class Saver:
             raise InputError("this driver has no checkpoints; give it checkpoints=<folder>")
         found = find_start(self._execution, self.checkpoints, self._signature, self._tell)
         if found is not None:
-            self._saved = self._execution.state
+            self._saved = weakref.ref(self._execution.state)
+            self._known = True
             self._execution.timings.update(found.manifest.get("timings", {}))
             self.checkpoints.start(found.step)
             self._tell("resumed", f"going on from step {found.step}, saved in {found.path}")
@@ -64,7 +68,7 @@ class Saver:
     def refuse_to_overwrite(self) -> None:
         """Raise InputError if there are checkpoints of which this run knows nothing."""
         found = None if self.checkpoints is None else next(self.checkpoints.newest_first(), None)
-        if found is not None and self._saved is None:
+        if found is not None and not self._known:
             raise InputError(f"{found} is there already; call restore() to go on from it, or name another folder")
 
     def state_in(self, label: str) -> State | None:
@@ -89,5 +93,10 @@ class Saver:
             "populated": list(state.own),
             "stage_age": int(np.max(np.asarray(state.clock.stage_age))),
         }
+        self._known = True
         path = self.checkpoints.save(step, saved_tree(state), manifest, end_of=end_of)
         self._tell("checkpoint", f"saved {path}")
+
+
+def _nothing() -> State | None:
+    return None

@@ -19,8 +19,8 @@ GRACE_SECONDS = 2.0
 class SignalHandler:
     """Context manager that notes signals instead of dying of them.
 
-    A Driver looks at `requested` whenever a program returns. Outside the main thread, where Python allows no signal
-    handlers, it does nothing.
+    A Driver looks at `requested` whenever a program returns. Outside the main thread, where Python allows no
+    signal handlers, it does nothing.
     """
 
     def __init__(self, signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)) -> None:
@@ -56,8 +56,8 @@ class SignalHandler:
         self.requested = signal.Signals(number).name
 
     def _watch(self) -> None:
-        """Python runs `_note` only between bytecodes, not during a long compilation; a thread sees signals at once
-        and ends a process that does not react to the second SIGINT."""
+        """Python runs `_note` only between bytecodes, not during a long compilation; a thread sees signals at
+        once and ends a process that does not react to the second SIGINT."""
         reader, writer = socket.socketpair()
         writer.setblocking(False)
         self._writer = writer

@@ -35,9 +35,9 @@ class Convergence(Protocol):
 class Stage(abc.ABC):
     """An immutable description of one kind of work; all that evolves lives in the `State`.
 
-    Subclasses are frozen dataclasses. The phases are pure functions of the state, traced once and compiled; they see
-    their own rows in `state.own`, draw random numbers from `state.keys("pre_update")` and the like, hand things on
-    in `state.scratch`, and report numbers in `state.metrics`.
+    Subclasses are frozen dataclasses. The phases are pure functions of the state, traced once and compiled;
+    they see their own rows in `state.own`, draw random numbers from `state.keys("pre_update")` and the like,
+    hand things on in `state.scratch`, and report numbers in `state.metrics`.
     """
 
     name: str
@@ -78,8 +78,8 @@ class Stage(abc.ABC):
         return {}
 
     def partition(self) -> tuple[PyTree, PyTree]:
-        """How the systems and the stage's own rows are spread over the devices of a mesh: PartitionSpecs, in trees
-        that are prefixes of theirs. Default: everything everywhere. The first axis is that of the systems."""
+        """How the systems and the own rows are spread over a mesh: PartitionSpecs, in trees that are prefixes
+        of theirs, whose first axis is that of the systems. Default: everything everywhere."""
         return PartitionSpec(), PartitionSpec()
 
     def __add__(self, other: Any) -> FusedStage:

@@ -1,4 +1,4 @@
-"""The state of a simulation: what the systems are, the stage's private rows, and the clock that gives the random keys."""
+"""The state of a simulation: the systems, the stage's private rows, and the clock that gives the random keys."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Leaf: TypeAlias = Any  # an array; its shape alone while a program is being prep
 T = TypeVar("T")
 
 
-def _frozen(cls: type[T]) -> type[T]:
-    """A frozen pytree dataclass whose refusal of an assignment says what to do instead."""
+def _saying_how_to_change(cls: type[T]) -> type[T]:
+    """A frozen dataclass whose refusal of an assignment says what to do instead."""
 
     def refuse(self: Any, name: str, value: Any = None) -> NoReturn:
         kind = type(self).__name__
@@ -31,13 +31,14 @@ def _frozen(cls: type[T]) -> type[T]:
             f"return a new one, made with .replace({name}=...)"
         )
 
-    registered = jax.tree_util.register_dataclass(dataclass(frozen=True)(cls))
     for method in ("__setattr__", "__delattr__"):
-        setattr(registered, method, refuse)
-    return registered
+        setattr(cls, method, refuse)
+    return cls
 
 
-@_frozen
+@_saying_how_to_change
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Clock:
     """Who each system is and how far it has come. Integer arrays (S,) of type int32, S the number of systems."""
 
@@ -69,7 +70,9 @@ class Clock:
         return replace(self, **changes)
 
 
-@_frozen
+@_saying_how_to_change
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class State:
     """All that evolves. Every array in `systems` and `own` has a leading system axis S (one molecule: S = 1)."""
 
@@ -90,15 +93,15 @@ class State:
         return int(self.clock.status.shape[0])
 
     def keys(self, purpose: str) -> Key[Array, " S"]:
-        """One random key a system, for one purpose of the step at hand (the phase's name, or a finer name of your own).
+        """One random key a system, for one purpose of the step: a phase's name, or a finer one of your own.
 
-        Folded from the run's seed, the system's id, its own age, the purpose and the attempt: a system's random
-        numbers do not know its neighbours, and a retried step draws anew.
+        Folded from the run's seed, the system's id, its own age, the purpose and the attempt: a system's
+        random numbers do not know its neighbours, and a retried step draws anew.
         """
         root = jax.random.wrap_key_data(jnp.asarray(self.clock.seed), impl="threefry2x32")
         number = np.uint32(zlib.crc32(purpose.encode()))
 
-        def fold(system_id: Array, age: Array, attempt: Array) -> Array:
+        def fold(system_id: Leaf, age: Leaf, attempt: Leaf) -> Array:
             key = jax.random.fold_in(jax.random.fold_in(root, system_id), age)
             return jax.random.fold_in(jax.random.fold_in(key, number), attempt)
 
@@ -108,7 +111,7 @@ class State:
 def over_systems(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of one system, mapped over the leading system axis of all its arguments.
 
-    A batch of one calls the function itself instead of `vmap`: the same results, in less compile and run time.
+    A batch of one calls the function itself instead of `vmap`: the same results in less time.
     """
 
     def mapped(*arguments: PyTree) -> PyTree:
@@ -125,7 +128,7 @@ def strongly_typed(tree: PyTree) -> PyTree:
     """The same arrays with no weak types among them, which would make a program compile twice."""
 
     def strong(x: Any) -> Any:
-        if isinstance(x, np.ndarray) or jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if isinstance(x, np.ndarray) or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return x
         return jax.lax.convert_element_type(x, x.dtype)
 

@@ -20,8 +20,8 @@ TEMPORARY = ".unfinished"
 def atomic_file(path: Path | str) -> Iterator[IO[bytes]]:
     """A binary file to write to, which becomes `path` when the block ends well.
 
-    The bytes go to a temporary file in the same folder, are forced to disk, and take the name in one step, so whatever
-    happens `path` is the old file or the new one. After an error the temporary file is gone.
+    The bytes go to a temporary file in the same folder, are forced to disk, and take the name in one step, so
+    whatever happens `path` is the old file or the new one. After an error the temporary file is gone.
 
     Raises:
         OutputError: the file cannot be written; what was there before is intact.

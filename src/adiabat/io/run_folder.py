@@ -23,8 +23,8 @@ __all__ = ["RunFolder"]
 class RunFolder:
     """A run's folder: config.yaml, log.txt, metrics/, checkpoints/, plots/, lock, summary.json, digest.npz.
 
-    Looking at it changes nothing. As a context manager (or from `claim` to `release`) it belongs to this process: the
-    folder is made, locked, and says whose run it is.
+    Looking at it changes nothing. As a context manager (or from `claim` to `release`) it belongs to this
+    process: the folder is made, locked, and says whose run it is.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -43,7 +43,7 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
-    # --- looking -------------------------------------------------------------------------------------------------
+    # --- looking --------------------------------------------------------------------------------------------
 
     def read_summary(self) -> dict[str, Any]:
         """The summary; empty if there is none.
@@ -67,7 +67,8 @@ class RunFolder:
         """See whether a run of this identity may write here. Changes nothing.
 
         Args:
-            identity: what cannot change about a run, in words and numbers: {"kind": "energy", "system": "LiH", ...}.
+            identity: what cannot change about a run, in words and numbers: {"kind": "energy", "system":
+            "LiH", ...}.
 
         Raises:
             InputError: the folder holds something else, or cannot be written to.
@@ -98,7 +99,7 @@ class RunFolder:
         if different:
             raise InputError(f"{self.path} holds another run: {'; '.join(different)}; name another folder")
 
-    # --- owning --------------------------------------------------------------------------------------------------
+    # --- owning ---------------------------------------------------------------------------------------------
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Make the folder this process's own, after `check`.

@@ -70,7 +70,7 @@ class ConfigManagerLike(Protocol):
     def get(self, name: str, what: Any) -> Any:
         """A dataclass filled from this scope."""
 
-    def get_module(self, name: str, default: Any) -> Any:
+    def get_module(self, name: str, default: Any, *, family: str | None = None, **wired: Any) -> Any:
         """An object of a kind that is chosen by name."""
 
     def finalize(self) -> None:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from adiabat.config import setting, wired
-from adiabat.vmc.protocols import SamplerLike
 
 Walkers = Mapping[str, Array]
 
@@ -107,9 +106,9 @@ class SamplePlan:
         """Moves of every field between two evaluations."""
         return max(sampler.steps for sampler in self.samplers.values())
 
-    def start(self, params: Any, walkers: Walkers, samplers: dict[str, SamplerState]) -> Chains:
+    def start(self, params: Any, walkers: Walkers, samplers: Mapping[str, SamplerState]) -> Chains:
         """Chains at these walkers; the only place where log|psi| is evaluated without a move."""
-        return Chains(dict(walkers), self.log_abs(params, walkers), samplers)
+        return Chains(dict(walkers), self.log_abs(params, walkers), dict(samplers))
 
     def sample(
         self, params: Any, chains: Chains, key: Key[Array, ""], moves: int, *, adapt: bool
@@ -155,17 +154,9 @@ class SamplePlan:
         candidate = {**chains.walkers, field: proposed}
         log_abs = self.log_abs(params, candidate)
         log_uniform = jnp.log(jax.random.uniform(key, log_abs.shape, log_abs.dtype))
-        # A comparison with NaN is false, so that a proposal without a value is never accepted.
-        accept = log_uniform < 2 * (log_abs - chains.log_abs) + hastings
-        finite = jnp.isfinite(log_abs) | (log_abs == -jnp.inf)
+        finite = jnp.isfinite(log_abs) | (log_abs == -jnp.inf)  # minus infinity is a node
+        accept = finite & (log_uniform < 2 * (log_abs - chains.log_abs) + hastings)
         shape = (-1,) + (1,) * (proposed.ndim - 1)
         walkers = {**chains.walkers, field: jnp.where(accept.reshape(shape), proposed, chains.walkers[field])}
         made = MoveStatistics(jnp.mean(accept.astype(log_abs.dtype)), jnp.sum((~finite).astype(log_abs.dtype)))
         return Chains(walkers, jnp.where(accept, log_abs, chains.log_abs), chains.samplers), made
-
-
-def check_sampler(sampler: Any, field: str) -> None:
-    """Raise a TypeError naming what a sampler lacks."""
-    from adiabat.vmc.protocols import require
-
-    require(sampler, SamplerLike, f"the sampler of {field!r}")

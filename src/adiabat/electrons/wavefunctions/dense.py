@@ -7,10 +7,13 @@ matrices from its activations and cotangents.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Array, Float
 
-Layer = dict[str, Array]
+Layer = dict[str, Any]
+"""Arrays by name: ``w`` and ``b``."""
 
 
 def init_dense(

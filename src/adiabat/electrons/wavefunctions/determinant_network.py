@@ -1,4 +1,4 @@
-"""What all networks of determinants share: orbitals from electron features, envelopes, determinants, Jastrow factors."""
+"""What all networks of determinants share: orbitals from features, envelopes, determinants, Jastrow factors."""
 
 from __future__ import annotations
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from adiabat.electrons.wavefunctions.spins import Spins
 
-Envelope = dict[str, Array]
+Envelope = dict[str, Any]
 
 
 def init_envelopes(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float
 from adiabat.electrons.wavefunctions.geometry import Geometry, cusp_rates
 from adiabat.electrons.wavefunctions.spins import Spins
 
-Jastrow = dict[str, Array]
+Jastrow = dict[str, Any]
 
 
 def init_electron_jastrow(*, length: float = 1.0, dtype: str = "float32") -> Jastrow:

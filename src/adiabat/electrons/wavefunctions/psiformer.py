@@ -23,7 +23,7 @@ NORM_EPSILON = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Psiformer(DeterminantNetwork):
-    """Layers of self-attention between electrons, each followed by a perceptron; cusps from the Jastrow factor alone."""
+    """Layers of self-attention between electrons, each followed by a perceptron; cusps by the Jastrow factor alone."""
 
     layers: int | None = setting(None, min=1, help="number of attention layers; null: by size")
     heads: int | None = setting(None, min=1, help="attention heads; null: by size")

@@ -149,7 +149,7 @@ def _ridge(functions: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _fitting_points(molecule: Molecule) -> tuple[np.ndarray, np.ndarray]:
-    """Points (P, 3) around the nuclei, uniform in the logarithm of the distance, and their quadrature weights' roots."""
+    """Points (P, 3) around the nuclei, uniform in the logarithm of the distance, and the roots of their weights."""
     rng = np.random.default_rng(0)
     clouds, farthest = [], 8.0
     nearest = 0.01 / molecule.numbers
@@ -165,7 +165,7 @@ def _fitting_points(molecule: Molecule) -> tuple[np.ndarray, np.ndarray]:
 
 
 def slater_basis(charges: np.ndarray) -> tuple[SlaterBasis, np.ndarray]:
-    """A basis for a molecule, and its exponents: even-tempered, from the decay of valence orbitals up to the nuclear charge."""
+    """A basis for a molecule, and its exponents: even-tempered, from valence orbitals up to the nuclear charge."""
     s = [np.geomspace(0.6, max(1.4, 1.1 * z), 3 if z <= 2 else 5) for z in charges]
     p = [np.geomspace(0.9, max(1.2, 0.5 * z), 1 if z <= 2 else 3) for z in charges]
     s_centers = tuple(int(i) for i, ladder in enumerate(s) for _ in ladder)

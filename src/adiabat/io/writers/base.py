@@ -18,7 +18,8 @@ Row = Mapping[str, Any]
 class RowWriter(abc.ABC):
     """Appends rows (dicts with a `step`, ascending) to one file.
 
-    On `open`, rows of the resume step and later are removed, together with a last row that a killed process left
+    On `open`, rows of the resume step and later are removed, together with a last row that a killed process
+    left
     incomplete: the resumed run writes them again.
     """
 

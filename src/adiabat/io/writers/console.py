@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 from adiabat.io.writers.base import Row
 
@@ -13,11 +13,13 @@ __all__ = ["ConsoleLines"]
 
 
 class ConsoleLines:
-    """Prints the newest row every `interval` seconds: stage, step, and the columns asked for (None: all numbers)."""
+    """Prints the newest row every `interval` seconds: stage, step, and the columns asked for (None: all
+    numbers).
 
-    def __init__(
-        self, columns: Sequence[str] | None = None, *, interval: float = 5.0, stream: IO[str] | None = None
-    ) -> None:
+    `stream` is a text file; standard error if none is given.
+    """
+
+    def __init__(self, columns: Sequence[str] | None = None, *, interval: float = 5.0, stream: Any = None) -> None:
         self.columns = columns
         self.interval = interval
         self._stream = stream

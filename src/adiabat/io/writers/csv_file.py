@@ -19,8 +19,8 @@ __all__ = ["CSVWriter"]
 class CSVWriter(TextWriter):
     """A header and one line for each row. A number is written with as many digits as it has.
 
-    A name that first appears in a later row becomes one more column: the file is rewritten once, with empty fields in
-    the rows before.
+    A name that first appears in a later row becomes one more column: the file is rewritten once, with empty
+    fields in the rows before.
     """
 
     suffix = ".csv"

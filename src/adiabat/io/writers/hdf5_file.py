@@ -22,8 +22,8 @@ LONGEST_WAIT = 120.0
 class HDF5Writer(RowWriter):
     """One extendable dataset for each name; rows without a name have nan (or 0, or "") there.
 
-    HDF5 files do not survive being killed while they change, so rows wait in memory until `sync` (before every
-    checkpoint, and now and then), which appends them to a copy of the file that then takes its place.
+    HDF5 files do not survive being killed while they change, so rows wait in memory until `sync` (before
+    every checkpoint, and now and then), which appends them to a copy of the file that then takes its place.
     """
 
     suffix = ".h5"

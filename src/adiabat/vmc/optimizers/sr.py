@@ -35,8 +35,8 @@ class SROptimizer:
     divided by it. With the previous direction p and momentum mu the step is the one that minimises
     ``|O delta - e|^2 + damping |delta - mu p|^2``, that is ``delta = mu p + O^T (O O^T + damping)^-1 (e - mu O p)``.
 
-    References: Sorella, PRL 80, 4558 (1998); Chen and Heyl, Nature Physics 20, 1476 (2024) for sample space; Goldshlager,
-    Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024) for the momentum (SPRING).
+    References: Sorella, PRL 80, 4558 (1998); Chen and Heyl, Nature Physics 20, 1476 (2024) for sample space;
+    Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024) for the momentum (SPRING).
     """
 
     learning_rate: Schedule = setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from jax.sharding import Mesh
 
@@ -22,6 +22,10 @@ from adiabat.vmc.stages.config import EvaluationWorkStageConfig, VMCWorkStageCon
 from adiabat.vmc.stages.evaluate import ErrorBelow, EvaluationWorkStage
 from adiabat.vmc.stages.train import VMCWorkStage
 from adiabat.vmc.walkers import over_walkers
+
+# Not typing.Self, which the type checks of the tests do not know in methods.
+Builder = TypeVar("Builder", bound="SamplingStageBuilder")
+TrainBuilder = TypeVar("TrainBuilder", bound="VMCStageBuilder")
 
 
 class SamplingStageBuilder:
@@ -71,8 +75,8 @@ class SamplingStageBuilder:
         self._estimators: dict[str, EstimatorLike] | None = None
 
     def configure_sample_plan(
-        self, f_log_amplitude: Any, samplers: Mapping[str | tuple[str, ...], Any] | None = None
-    ) -> Self:
+        self: Builder, f_log_amplitude: Any, samplers: Mapping[str | tuple[str, ...], Any] | None = None
+    ) -> Builder:
         """Which field is sampled by which sampler; None takes the configured one for the electrons."""
         if samplers is None:
             samplers = {"electrons": self.cfg.get_module("sampler", MCMCSampler, family="samplers")}
@@ -84,7 +88,7 @@ class SamplingStageBuilder:
         self._plan = SamplePlan(amplitude, by_field)
         return self
 
-    def configure_estimators(self, **estimators: EstimatorLike) -> Self:
+    def configure_estimators(self: Builder, **estimators: EstimatorLike) -> Builder:
         """Named estimators, evaluated in this order; each may read the results of those before it."""
         for name, estimator in estimators.items():
             require(estimator, EstimatorLike, f"the estimator {name!r}")
@@ -148,7 +152,9 @@ class VMCStageBuilder(SamplingStageBuilder):
         self._optimizer: Any = None
         self._loss_grads: LossAndGrad | None = None
 
-    def configure_optimizer(self, *, default: Any = "sr", f_log_psi: Any = None, **kwargs: Any) -> Self:
+    def configure_optimizer(
+        self: TrainBuilder, *, default: Any = "sr", f_log_psi: Any = None, **kwargs: Any
+    ) -> TrainBuilder:
         """The configured optimizer, or ``default``: a class, an instance, a registered name or a module path.
 
         Raises
@@ -162,7 +168,9 @@ class VMCStageBuilder(SamplingStageBuilder):
         self._optimizer = optimizer
         return self
 
-    def configure_loss_grads(self, loss_grads: Any = LossAndGrad, *, f_log_psi: Any = None) -> Self:
+    def configure_loss_grads(
+        self: TrainBuilder, loss_grads: Any = LossAndGrad, *, f_log_psi: Any = None
+    ) -> TrainBuilder:
         """The gradient of the energy: a class, which is configured and wired, or a wired instance.
 
         Raises

@@ -1,0 +1,206 @@
+"""One step after the other: hooks, programs, rejections, and everything that follows a commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from adiabat.engine.callbacks import LogData, Rows
+from adiabat.engine.compiling import Tell
+from adiabat.engine.dispatcher import FIRST, Dispatcher
+from adiabat.engine.execution import Chunk, Execution
+from adiabat.engine.fused import SubStage
+from adiabat.engine.program import CAPACITY
+from adiabat.engine.rows import host_numbers, metric_rows, what_is_wrong
+from adiabat.engine.saving import Saver
+from adiabat.engine.state import PyTree, State
+from adiabat.errors import NumericalError
+
+if TYPE_CHECKING:
+    from adiabat.engine.driver import Driver
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """Does the steps of a Driver, which is what its hooks are given."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        execution: Execution,
+        saver: Saver,
+        tell: Tell,
+        *,
+        max_attempts: int,
+        chunk_seconds: float,
+    ) -> None:
+        self.step_count = 0
+        self.hooks = Dispatcher(())
+        self.injected: PyTree = None  # samples for the step at hand
+        self.deadline = float("inf")  # no program should run past it
+        self._driver = driver
+        self._execution = execution
+        self._saver = saver
+        self._tell = tell
+        self._max_attempts = max_attempts
+        self._chunk_seconds = chunk_seconds
+        self._scratch: Mapping[str, Any] = {}  # what the last compute handed on, by sub-stage
+        self._pace: dict[tuple[SubStage, ...], float] = {}  # seconds a step
+
+    def handed_on(self, name: str) -> Any:
+        """What the last `compute` left under this name in its scratch, if it ran as a program of its own."""
+        parts = [hand for hand in self._scratch.values() if isinstance(hand, Mapping)]
+        return next((hand[name] for hand in parts if name in hand), None)
+
+    def save(self) -> None:
+        """Write a checkpoint of the present state."""
+        self._saver.save(self.step_count, self._before_saving)
+
+    def _before_saving(self) -> None:
+        self.hooks.tell("on_checkpoint", self.step_count, self._driver)
+
+    # --- a step in a run ------------------------------------------------------------------------------------
+
+    def advance(self, most: int) -> None:
+        """Commit at least one step and at most `most`, or count one rejection."""
+        step = self.step_count
+        log_data: LogData = {}
+        self._execution.begin()
+        self._scratch, self.injected = {}, None
+        for point in FIRST:
+            self.hooks.fire(point, step, log_data, self._driver)
+        if self.injected is not None or self.hooks.splits(step):
+            self._by_phases(log_data)
+            return
+        n = self._chunk(most)
+        chunk = self._execution.advance(step, n)
+        self._pace[chunk.subs] = chunk.seconds
+        if chunk.n_steps:
+            self._committed(chunk, log_data)
+        if chunk.rejected is not None:
+            row = {name: column[chunk.n_steps] for name, column in chunk.rows().items()}
+            self._rejected(what_is_wrong(row, chunk.rejected))
+
+    def _chunk(self, most: int) -> int:
+        """How many steps the next program is to do."""
+        pace = self._pace.get(self._execution.populated)
+        if pace is None:
+            timely = 1.0
+        else:
+            left = max(self.deadline - time.monotonic(), 0.0)
+            timely = min(self._chunk_seconds, left) / max(pace, 1e-9)
+        n = min(most, CAPACITY, self._execution.steps_to_next_check(), max(int(min(timely, CAPACITY)), 1))
+        return self.hooks.horizon(self.step_count, n)
+
+    def _by_phases(self, log_data: LogData) -> None:
+        """One step whose phases are programs of their own, because someone looks in between."""
+        step, start = self.step_count, time.perf_counter()
+
+        def fire(point: str) -> None:
+            self.hooks.fire(point, step, log_data, self._driver)
+
+        self.compute(fire)
+        reason = self._reason() or self.hooks.rejecting(step, log_data, self._driver)
+        if reason is None:
+            log_data.update(host_numbers(self._execution.state.metrics))
+            fire("before_parameter_update")
+            self._execution.phase("post_update", step)
+            fire("after_post_update")
+            reason = self._reason()
+        if reason is None:
+            self._committed(self._execution.commit(time.perf_counter() - start), log_data)
+            return
+        self._execution.reject()
+        self._rejected(reason)
+
+    def compute(self, fire: Callable[[str], None] = lambda point: None) -> None:
+        """The first two phases, as programs of their own; `fire` calls the hooks of a point."""
+        if self.injected is None:
+            self._execution.phase("pre_update", self.step_count)
+        else:
+            self._execution.inject(self.injected, self.step_count)
+        fire("after_pre_update")
+        fire("before_compute")
+        self._execution.phase("compute", self.step_count)
+        fire("after_compute")
+        self._scratch = self._execution.state.scratch
+
+    def _reason(self) -> str | None:
+        """Why the step as far as it was computed must not be committed."""
+        rejected = self._execution.rejected()
+        return what_is_wrong(self._execution.state.metrics, rejected) if rejected.any() else None
+
+    def _committed(self, chunk: Chunk, log_data: LogData) -> None:
+        """Everything that follows a commit: systems move on, callbacks see the step, rows go out, files are saved."""
+        first, self.step_count = self.step_count, self.step_count + chunk.n_steps
+        last, hooks = self.step_count - 1, self.hooks
+        for sub in chunk.subs:
+            self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
+        rows = metric_rows(chunk, first, self._execution.reported(chunk)) if hooks.listens("on_rows") else []
+        ended, converged = self.move_on()
+        last_log = log_data if last == first else {}
+        points = ["on_step_end", "on_converge"] if converged else ["on_step_end"]
+        if any(hooks.due(point, last) for point in points):
+            last_log.update(host_numbers(self._execution.state.metrics))
+        try:
+            stops = [hooks.fire_all(point, last, last_log, self._driver) for point in points]
+        finally:
+            self._hand_out(rows, {first: log_data, last: last_log})
+        for label, state in ended:
+            self._saver.save_end(self.step_count, label, state, self._before_saving)
+        if self._saver.due(self.step_count):
+            self.save()
+        for stop in stops:
+            if stop is not None:
+                raise stop
+
+    def _hand_out(self, rows: Rows, logs: Mapping[int, LogData]) -> None:
+        """Rows, with what callbacks put into the log of a step, to those who write them."""
+        for row in rows:
+            extra = logs.get(row["step"], {})
+            row.update((name, value) for name, value in extra.items() if name not in row)
+        if rows:
+            self.hooks.tell("on_rows", rows, self._driver)
+
+    def move_on(self) -> tuple[list[tuple[str, State]], bool]:
+        """Let systems change sub-stage; returns which sub-stages ended, in what state, and whether any converged."""
+        leaving, converged = self._execution.leaving()
+        if not leaving:
+            return [], False
+        before = self._execution.state
+        self._execution.move(leaving)
+        ended = [(label, before) for label in before.own if label not in self._execution.state.own]
+        return ended, bool(converged.any())
+
+    def _rejected(self, reason: str) -> None:
+        """Tell of a rejected attempt, and fail after the last one that is allowed."""
+        where = f"step {self.step_count} ({' + '.join(sub.label for sub in self._execution.populated)})"
+        attempt = int(self._execution.attempt.max())
+        self._tell("rejection", f"{where}: attempt {attempt} of {self._max_attempts} rejected: {reason}")
+        if attempt >= self._max_attempts:
+            self.save()
+            kept = "" if self._saver.checkpoints is None else "; the last good state is saved"
+            raise NumericalError(f"{where} failed {attempt} times, the last time because {reason}{kept}")
+
+    # --- a step by hand -------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Back to the start of the step at hand."""
+        self._execution.enter_all()
+        if self._execution.rejected().any():
+            self._execution.reject()
+        else:
+            self._execution.roll_back()
+        self._scratch, self.injected = {}, None
+        self._execution.begin()
+
+    def update(self) -> None:
+        """The last phase and the commit."""
+        self._execution.phase("post_update", self.step_count)
+        if reason := self._reason():
+            raise NumericalError(f"step {self.step_count} is rejected: {reason}")
+        self._execution.commit(0.0)
+        self.step_count += 1
+        self.move_on()

@@ -1,0 +1,123 @@
+"""Wavefunctions small enough to know everything about, the exact ones among them, and a stage made of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiabat.config import ConfigManager
+from adiabat.vmc import EvaluationWorkStage, KineticEnergy, MCMCSampler, Potential, SamplingState, Total, VMCWorkStage
+
+
+def lengths(x):
+    return jnp.sqrt(jnp.sum(x * x, axis=-1))
+
+
+def coulomb(x):
+    """One electron and a proton."""
+    return -jnp.sum(1 / lengths(x))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """``exp(-a r)`` with one parameter a, exact for hydrogen at a = 1.
+
+    Its local energy is ``-a**2 / 2 + (a - 1) / r``: mean ``a**2 / 2 - a``, variance ``a**2 (a - 1)**2``.
+    """
+
+    start: float = 1.0
+
+    def init(self, key):
+        return {"a": np.asarray(self.start, np.float32)}
+
+    def log_psi(self, params, x):
+        return -params["a"] * jnp.sum(lengths(x)), jnp.zeros((), x.dtype)
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """A network of two dense layers and a plain parameter; its logarithm is complex if asked for."""
+
+    is_complex: bool = False
+    width: int = 5
+    dtype: str = "float64"
+
+    def init(self, key):
+        rng = np.random.default_rng(0)
+        shapes = {"first": (3, self.width), "second": (self.width, self.width), "last": (self.width, 2), "decay": (2,)}
+        return {name: rng.standard_normal(shape).astype(self.dtype) for name, shape in shapes.items()}
+
+    def log_psi(self, params, walker):
+        x = walker["electrons"] if isinstance(walker, dict) else walker
+        h = jnp.tanh(x @ params["first"])
+        h = h + jnp.tanh(h @ params["second"])
+        value = jnp.sum(h @ params["last"], axis=0) - params["decay"] * jnp.sum(x * x)
+        return jax.lax.complex(value[0], value[1]) if self.is_complex else value[0]
+
+
+def walkers(count: int, particles: int = 2, *, seed: int = 0, dtype: str = "float64") -> dict[str, np.ndarray]:
+    """Electrons at random places."""
+    return {"electrons": np.random.default_rng(seed).standard_normal((count, particles, 3)).astype(dtype)}
+
+
+def jacobian(log_psi: Callable[..., Any], params: Any, data: Any) -> np.ndarray:
+    """Scores one by one, (walkers, parameters), complex where log psi is."""
+
+    def flat(walker: Any) -> jax.Array:
+        def part(take):
+            grads = jax.grad(lambda p: take(log_psi(p, walker)))(params)
+            return jnp.concatenate([g.ravel() for g in jax.tree.leaves(grads)])
+
+        is_complex = jnp.iscomplexobj(jax.eval_shape(log_psi, params, walker))
+        return part(jnp.real) + 1j * part(jnp.imag) if is_complex else part(jnp.real)
+
+    return np.asarray(jax.jit(jax.vmap(flat))(data))
+
+
+def ravel(tree: Any) -> np.ndarray:
+    """All numbers of a pytree in one row."""
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def hydrogen(wavefunction: Any, potential: Callable[..., Any] = coulomb) -> dict[str, Any]:
+    """Estimators of a hydrogen atom."""
+    return {"kinetic": KineticEnergy(wavefunction.log_psi), "potential": Potential(potential), "total": Total()}
+
+
+def train_stage(
+    wavefunction: Any,
+    optimizer: Any,
+    sampler: MCMCSampler,
+    *,
+    estimators: Any = None,
+    clip: float | None = None,
+    **settings: Any,
+) -> VMCWorkStage:
+    """Training, built as a run builds it."""
+    builder = VMCWorkStage.builder(
+        ConfigManager({"loss_grads": {"clip": clip}, **settings}), wavefunction, name="train"
+    )
+    builder.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
+    builder.configure_optimizer(default=optimizer)
+    return builder.configure_estimators(**(estimators or hydrogen(wavefunction))).build()
+
+
+def evaluation_stage(
+    wavefunction: Any, sampler: MCMCSampler, *, estimators: Any = None, **settings: Any
+) -> EvaluationWorkStage:
+    """Evaluation, built as a run builds it."""
+    builder = EvaluationWorkStage.builder(ConfigManager(settings), wavefunction, name="evaluate")
+    builder.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
+    return builder.configure_estimators(**(estimators or hydrogen(wavefunction))).build()
+
+
+def systems(wavefunction: Any, sampler: MCMCSampler, particles: int = 1, dtype: str = "float32") -> SamplingState:
+    """One system at random places, with its leading axis."""
+    data = walkers(sampler.walkers, particles, dtype=dtype)
+    state = SamplingState(wavefunction.init(0), data, {"electrons": sampler.init()})
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)
