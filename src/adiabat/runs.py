@@ -80,7 +80,9 @@ def compute(
     show_config: bool = False,
 ) -> EnergyResult | None:
     """Run, with a live line, and show the table and draw the plots at the end."""
-    from adiabat.electrons.energy import run_energy
+    from rich.console import Console
+
+    from adiabat.electrons.energy import FINISHED_BEFORE, run_energy
     from adiabat.report import LiveProgress, draw_plots, print_table
 
     live = [] if verbosity < 0 else [LiveProgress(verbose=verbosity > 0)]
@@ -89,5 +91,7 @@ def compute(
     if result is not None:
         draw_plots(result.folder, result.summary)
         if verbosity >= 0:
+            if result.summary["reason"] == FINISHED_BEFORE:
+                Console().print(f"{result.folder}: {FINISHED_BEFORE}", highlight=False)
             print_table(result.summary, result.folder)
     return result

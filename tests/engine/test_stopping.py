@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -140,7 +143,9 @@ def test_the_time_limit_interrupts_gracefully():
 
 
 def test_the_time_limit_is_kept_in_the_middle_of_a_run():
-    driver = Driver(Idle(name="idle"), time_limit=0.3)
+    driver = Driver(Idle(name="idle"))
+    driver.run(1)
+    driver.time_limit = 0.3
     with pytest.raises(Interrupted):
         driver.run()
     assert driver.step_count > 100
@@ -194,3 +199,55 @@ def test_outside_the_main_thread_no_handler_is_installed():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_process_that_is_busy_elsewhere_still_stops_at_the_second_interrupt():
+    """Python runs handlers only between its own instructions; a compilation has none for half a minute."""
+    script = """
+import hashlib, signal
+from adiabat.engine import SignalHandler
+with SignalHandler():
+    print("busy", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "busy\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert process.wait(timeout=30) == 75
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_stop_run_from_those_who_are_told_of_rows_or_events():
+    class Stops(AbstractCallback):
+        def __init__(self, kind):
+            self.kind = kind
+
+        def on_rows(self, rows, driver):
+            if self.kind == "rows":
+                raise StopRun
+
+        def on_event(self, kind, message, driver):
+            if kind == self.kind:
+                raise StopRun
+
+    for kind in ("rows", "stage_left", "stage_entered"):
+        notes = Notes()
+        stage = Count(name="a", n_steps=2) + Count(name="b", n_steps=2)
+        driver = Driver(stage, systems={"n": np.zeros(1, np.int32)}, callbacks=[Stops(kind), notes])
+        runs = 0
+        while not driver.done:
+            driver.run()
+            runs += 1
+        assert value(driver) == driver.step_count == 4
+        assert runs > 1 or kind == "stage_left"
+        assert [method for method, _ in notes.notes].count("on_run_end") == runs
+
+
+def test_whoever_loops_sees_the_step_at_whose_end_the_run_was_stopped():
+    driver = count(callbacks=[Notes(raising={("on_step_end", 2): StopRun()})])
+    assert [step for step, _ in driver.loop(10)] == [0, 1, 2]

@@ -9,6 +9,8 @@ from vmc_toys import Perceptron, coulomb, lengths, walkers
 from adiabat.vmc.local_energy import KineticEnergy, Potential, Total, evaluate_all
 from adiabat.vmc.walkers import over_walkers
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 
 def harmonic(x):
     return 0.5 * jnp.sum(x * x)
@@ -46,8 +48,7 @@ EXACT = {
 def energies(log_psi, potential, particles, dtype, count=16):
     estimators = {"kinetic": KineticEnergy(log_psi), "potential": Potential(potential), "total": Total()}
     of_all = over_walkers(lambda params, walker: evaluate_all(estimators, params, walker))
-    with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, jax.jit(of_all)(None, walkers(count, particles, dtype=dtype)))
+    return jax.tree.map(np.asarray, jax.jit(of_all)(None, walkers(count, particles, dtype=dtype)))
 
 
 @pytest.mark.parametrize(("particles", "log_psi", "potential", "energy"), EXACT.values(), ids=EXACT)
@@ -81,10 +82,9 @@ def test_kinetic_energy_is_that_of_the_hessian(is_complex):
             laplacian, gradient = laplacian + 1j * part(jnp.imag, 2), gradient + 1j * part(jnp.imag, 1)
         return -0.5 * (laplacian + jnp.sum(gradient**2))
 
-    with jax.enable_x64(True):
-        kinetic = KineticEnergy(network.log_psi)
-        found = jax.jit(jax.vmap(lambda walker: kinetic.evaluate(params, walker, {})))(data)
-        np.testing.assert_allclose(found, jax.jit(jax.vmap(by_hessian))(data), rtol=1e-12)
+    kinetic = KineticEnergy(network.log_psi)
+    found = jax.jit(jax.vmap(lambda walker: kinetic.evaluate(params, walker, {})))(data)
+    np.testing.assert_allclose(found, jax.jit(jax.vmap(by_hessian))(data), rtol=1e-12)
 
 
 def test_estimators_read_the_results_before_them_and_no_others():

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiabat.config import ConfigManager
+from adiabat.engine import AbstractCallback
 from adiabat.vmc import EvaluationWorkStage, KineticEnergy, MCMCSampler, Potential, SamplingState, Total, VMCWorkStage
 
 
@@ -96,22 +97,31 @@ def train_stage(
     *,
     estimators: Any = None,
     clip: float | None = None,
+    mesh: Any = None,
+    chunk: int | None = None,
     **settings: Any,
 ) -> VMCWorkStage:
     """Training, built as a run builds it."""
-    builder = VMCWorkStage.builder(
-        ConfigManager({"loss_grads": {"clip": clip}, **settings}), wavefunction, name="train"
-    )
+    cfg = ConfigManager({"loss_grads": {"clip": clip}, **settings})
+    builder = VMCWorkStage.builder(cfg, wavefunction, name="train", mesh=mesh, chunk=chunk)
     builder.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
     builder.configure_optimizer(default=optimizer)
     return builder.configure_estimators(**(estimators or hydrogen(wavefunction))).build()
 
 
 def evaluation_stage(
-    wavefunction: Any, sampler: MCMCSampler, *, estimators: Any = None, **settings: Any
+    wavefunction: Any,
+    sampler: MCMCSampler,
+    *,
+    estimators: Any = None,
+    mesh: Any = None,
+    chunk: int | None = None,
+    **settings: Any,
 ) -> EvaluationWorkStage:
     """Evaluation, built as a run builds it."""
-    builder = EvaluationWorkStage.builder(ConfigManager(settings), wavefunction, name="evaluate")
+    builder = EvaluationWorkStage.builder(
+        ConfigManager(settings), wavefunction, name="evaluate", mesh=mesh, chunk=chunk
+    )
     builder.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
     return builder.configure_estimators(**(estimators or hydrogen(wavefunction))).build()
 
@@ -121,3 +131,17 @@ def systems(wavefunction: Any, sampler: MCMCSampler, particles: int = 1, dtype: 
     data = walkers(sampler.walkers, particles, dtype=dtype)
     state = SamplingState(wavefunction.init(0), data, {"electrons": sampler.init()})
     return jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)
+
+
+class Rows(AbstractCallback):
+    """Keeps the metrics of every step."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def on_rows(self, rows: list[dict[str, Any]], driver: Any) -> None:
+        self.rows += rows
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One metric of all steps that have it."""
+        return np.array([row[name] for row in self.rows if name in row])

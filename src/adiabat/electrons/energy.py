@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +12,15 @@ from typing import Any
 import jax
 
 from adiabat.config import ConfigManager
-from adiabat.electrons.energy_plan import EnergyPlan, plan_energy
+from adiabat.electrons.energy_plan import EnergyPlan, plan_energy, recorded_molecule
 from adiabat.electrons.energy_result import ENERGY, EnergyResult, evaluation, summarise, write_digest
 from adiabat.electrons.hartree_fock import HartreeFock
 from adiabat.electrons.run_log import RunLog
 from adiabat.engine import Checkpoints, Driver, MetricsRecorder, SignalHandler
-from adiabat.errors import AdiabatError, Interrupted
+from adiabat.errors import AdiabatError, InputError, Interrupted
 from adiabat.io import RunFolder
 
+FINISHED_BEFORE = "the run was finished before; ask for more train.iterations or a smaller error to extend it"
 METRICS = ("csv", "jsonl", "hdf5")
 
 
@@ -38,7 +40,7 @@ def run_energy(
     cfg : ConfigManager
         All settings.
     system : str or path, optional
-        Name, structure file or coordinates; None: what ``system.molecule`` says.
+        Name, structure file or coordinates; None: the molecule of the run in ``out``.
     out : path, optional
         Run folder; default ``runs/<name>``.
     time_limit : float, optional
@@ -53,16 +55,30 @@ def run_energy(
     InputError, NumericalError, OutputError, Interrupted
         Whatever ends a run early; ``summary.json`` says so too.
     """
-    plan = plan_energy(cfg, system)
+    recorded = RunFolder(out).read_summary() if system is None and out is not None else {}
+    plan = plan_energy(cfg, recorded_molecule(recorded) if recorded else system)
     cfg.finalize()
     if show_config:
         return None
     folder = RunFolder(out or Path("runs") / plan.molecule.name)
+    before = folder.path.exists(), folder.read_summary()
     with folder.owned(plan.identity), SignalHandler() as signals:
         run = _Run(plan, folder, time_limit, callbacks, signals)
-        run.prepare()
+        try:
+            run.prepare()
+        except InputError:
+            _leave_as_found(folder, *before)
+            raise
         folder.write_config(cfg.to_yaml())
         return run.finish()
+
+
+def _leave_as_found(folder: RunFolder, existed: bool, summary: dict[str, Any]) -> None:
+    """What is refused writes nothing."""
+    if not existed:
+        shutil.rmtree(folder.path)
+    elif summary:
+        folder.write_summary(summary)
 
 
 @dataclass
@@ -123,9 +139,12 @@ class _Run:
     def finish(self) -> EnergyResult:
         """Run to the end and write what was found; also when the run ends early."""
         status, reason = "failed", "an unexpected error"
+        done_before = self.driver.done
         try:
+            if done_before:
+                self.log.say(FINISHED_BEFORE)
             self.driver.run()
-            status, reason = "finished", "all stages are done"
+            status, reason = "finished", FINISHED_BEFORE if done_before else "all stages are done"
         except (Interrupted, KeyboardInterrupt) as error:
             status, reason = "stopped", str(error) or "interrupted"
             raise

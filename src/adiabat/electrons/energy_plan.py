@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ class EnergyPlan:
         """What a run folder belongs to."""
         molecule = self.molecule
         atoms = "; ".join(
-            f"{symbol} {x:.8f} {y:.8f} {z:.8f}"
-            for symbol, (x, y, z) in zip(molecule.symbols, molecule.positions, strict=True)
+            f"{symbol} {x!r} {y!r} {z!r}"
+            for symbol, (x, y, z) in zip(molecule.symbols, molecule.positions.tolist(), strict=True)
         )
         return {
             "kind": "energy",
@@ -122,8 +123,17 @@ class EnergyPlan:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)
 
 
-def plan_energy(cfg: ConfigManager, system: str | Path | None) -> EnergyPlan:
+def recorded_molecule(summary: Mapping[str, Any]) -> Molecule:
+    """The molecule of a run, from the identity in its summary: needs no structure file any more."""
+    identity = summary["identity"]
+    molecule = molecule_from(identity["system"], charge=identity["charge"], spin=identity["spin"], unit="bohr")
+    return replace(molecule, name=summary.get("name", molecule.name), source=summary.get("molecule", molecule.source))
+
+
+def plan_energy(cfg: ConfigManager, system: str | Path | Molecule | None) -> EnergyPlan:
     """Read the configuration and build all stages; nothing is computed and nothing written.
+
+    ``system`` is a molecule, or what `molecule_from` takes; None: what the configuration says.
 
     Raises
     ------
@@ -131,11 +141,7 @@ def plan_energy(cfg: ConfigManager, system: str | Path | None) -> EnergyPlan:
         Anything that is wrong with the input, one clear sentence.
     """
     seed = cfg.get("seed", int, 0, min=0, max=2**64 - 1, help="seed of all random numbers")
-    # What is recorded for a later run is the molecule as it was understood, which needs no file any more.
-    section = cfg.get("system", MoleculeConfig if system is None else MoleculeConfig(molecule=str(system)))
-    if section.molecule is None:
-        raise InputError("no molecule given: expected a name such as 'LiH', a structure file, or coordinates")
-    molecule = molecule_from(section.molecule, charge=section.charge, spin=section.spin, unit=section.unit)
+    molecule = _molecule(cfg, system)
     wavefunction = cfg.get_module("wavefunction", "ferminet", family="wavefunctions", molecule=molecule)
     if not isinstance(wavefunction, DeterminantNetwork):
         raise InputError(
@@ -162,7 +168,17 @@ def plan_energy(cfg: ConfigManager, system: str | Path | None) -> EnergyPlan:
     return EnergyPlan(molecule, wavefunction, sampler, pretrain, training.build(), evaluation.build(), seed, mesh)
 
 
-SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.05, delay=200.0))
+def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molecule:
+    given = None if system is None or isinstance(system, Molecule) else str(system)
+    section = cfg.get("system", MoleculeConfig(molecule=given))
+    if isinstance(system, Molecule):
+        return system
+    if section.molecule is None:
+        raise InputError("no molecule given: expected a name such as 'LiH', a structure file, or coordinates")
+    return molecule_from(section.molecule, charge=section.charge, spin=section.spin, unit=section.unit)
+
+
+SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.1, delay=100.0), spring_mu=0.95)
 EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
     iterations=20_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
 )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from adiabat.config import ConfigManager, from_yaml
-from adiabat.electrons.energy_plan import EnergyPlan, plan_energy
+from adiabat.electrons.energy_plan import EnergyPlan, plan_energy, recorded_molecule
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.reference_energies import reference_energy
 from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwork
@@ -92,7 +92,8 @@ def load(folder: str | Path) -> EnergyRun:
     place = RunFolder(folder)
     if not place.config.is_file():
         raise InputError(f"{place.path} is no run folder: it has no config.yaml")
-    plan = plan_energy(ConfigManager([from_yaml(place.config)]), None)
+    results = place.read_summary()
+    plan = plan_energy(ConfigManager([from_yaml(place.config)]), recorded_molecule(results))
     hf = plan.hartree_fock() if plan.needs_pretraining else None
     driver = Driver(
         plan.stages(hf),
@@ -108,7 +109,7 @@ def load(folder: str | Path) -> EnergyRun:
         plan.wavefunction,
         jax.tree.map(jax.numpy.asarray, systems.params),
         systems.batched_data["electrons"],
-        place.read_summary(),
+        results,
         place.path,
     )
 

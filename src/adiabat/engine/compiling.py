@@ -54,11 +54,10 @@ class ProgramCache:
         return self._once(("advance", _codes(subs)), make, subs, "step")
 
     def phase(self, phase: str, subs: Sequence[SubStage], state: State) -> Program:
-        """A part of a step (`pre_update`, `inject`, `compute`, `post_update`, `commit`) as a program of its own."""
+        """A part of a step, named as the method of StepProgram, as a program of its own."""
 
         def make() -> Program:
-            shardings = self.placement.commit(subs) if phase == "commit" else {}
-            return jax.jit(getattr(self._step(subs, state), phase), **shardings)
+            return jax.jit(getattr(self._step(subs, state), phase), **self.placement.phase(phase, subs))
 
         return self._once((phase, _codes(subs)), make)
 

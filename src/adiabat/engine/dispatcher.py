@@ -132,10 +132,19 @@ class Dispatcher:
                 stack.callback(hook.close)
 
     def tell(self, method: str, *arguments: Any) -> None:
-        """Call a method of the run (`on_rows`, `on_event`, ...) on every callback that overrides it."""
+        """Call a method of the run (`on_rows`, `on_event`, ...) on every callback that overrides it.
+
+        All are called; then the first StopRun of theirs is raised.
+        """
+        stop: StopRun | None = None
         for callback in self.objects:
             if _overrides(callback, method):
-                getattr(callback, method)(*arguments)
+                try:
+                    getattr(callback, method)(*arguments)
+                except StopRun as raised:
+                    stop = stop or raised
+        if stop is not None:
+            raise stop
 
     def tell_all(self, method: str, *arguments: Any) -> BaseException | None:
         """As `tell`, and everyone is told even if some raise; returns the first exception other than StopRun."""

@@ -30,6 +30,8 @@ from adiabat.errors import InputError, Interrupted
 
 __all__ = ["Driver"]
 
+FOREVER = 2**62  # steps
+
 
 class Driver:
     """Runs a stage, or a FusedStage (`a + b`), on a batch of systems.
@@ -74,13 +76,13 @@ class Driver:
         self.signals = signals
         self.current_hook_stage: HookStageEnum | None = None
         self.current_mask: Bool[np.ndarray, " S"] | None = None
-        self._hooks = Dispatcher(self.callbacks, self.stage.sub_stages)
         self._execution = Execution(self.stage, systems, seed, self._tell, mesh)
         self.checkpoints = Checkpoints(checkpoints) if isinstance(checkpoints, (Path, str)) else checkpoints
         self._saver = Saver(self._execution, self.checkpoints, self.signature, self._tell)
         self._stepper = Stepper(
             self, self._execution, self._saver, self._tell, max_attempts=max_attempts, chunk_seconds=chunk_seconds
         )
+        self._stepper.hooks = Dispatcher(self.callbacks, self.stage.sub_stages)
         self._running = False
 
     # --- what one looks at ----------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class Driver:
             OutputError: a checkpoint could not be written.
         """
         loggers = [self._recorder(Path(out))] if isinstance(out, (str, Path)) else _listed(out)
-        for _ in self._loop(n_iter, None, [*_listed(callback), *loggers]):
+        for _ in self._loop(n_iter, FOREVER, [*_listed(callback), *loggers]):
             pass
         return self.state
 
@@ -177,13 +179,14 @@ class Driver:
     def _loop(self, n_iter: int | None, every: int | None, extra: list[Any]) -> Iterator[tuple[int, State]]:
         if self._running:
             raise RuntimeError("this driver is running already")
-        self._hooks = self._stepper.hooks = Dispatcher([*self.callbacks, *extra], self.stage.sub_stages)
-        self._execution.programs = self._execution.programs.with_traced(self._hooks.traced)
+        hooks = self._stepper.hooks = Dispatcher([*self.callbacks, *extra], self.stage.sub_stages)
+        self._execution.programs = self._execution.programs.with_traced(hooks.traced)
         self._running = True
+        self._stepper.stop = None
         self._stepper.deadline = time.monotonic() + (float("inf") if self.time_limit is None else self.time_limit)
         try:
             with ExitStack() as stack:
-                self._hooks.open(stack)
+                hooks.open(stack)
                 yield from self._guarded(n_iter, every)
         finally:
             self._running = False
@@ -202,10 +205,10 @@ class Driver:
         except BaseException as error:
             self._execution.roll_back()
             with tracing_scope():
-                self._hooks.tell_all("on_run_error", self.step_count, error, self)
+                self._stepper.hooks.tell_all("on_run_error", self.step_count, error, self)
             raise
         with tracing_scope():
-            failed = self._hooks.tell_all("on_run_end", self.step_count, self) or interrupted
+            failed = self._stepper.hooks.tell_all("on_run_end", self.step_count, self) or interrupted
         if failed is not None:
             raise failed
 
@@ -213,26 +216,30 @@ class Driver:
         """The only loop."""
         if self.step_count == 0:
             self._saver.refuse_to_overwrite()
-        shown = start = self.step_count
-        end = 2**62 if n_iter is None else start + n_iter
+        start = self.step_count
+        end = FOREVER if n_iter is None else start + n_iter
         # Callbacks and convergence criteria work in the same scope as the programs; who gets what is yielded does
         # not, because the scope would otherwise leak into the caller's code.
         with tracing_scope():
-            self._hooks.tell("on_run_start", start, self)
+            self._stepper.hooks.tell("on_run_start", start, self)
             self._execution.enter_all()
             self._stepper.move_on()
         while not self.done and self.step_count < end:
-            stop = end if every is None else min(end, shown + every)
             before = self.step_count
+            stop = end if every is None else min(end, before + every)
             with tracing_scope():
                 self._heed()
                 self._stepper.advance(stop - before)
-            if self.step_count > before and (every is None or self.step_count == stop or self.done):
-                shown = self.step_count
+                while every is not None and self.step_count < stop and not self.done and not self._stepper.stop:
+                    self._heed()
+                    self._stepper.advance(stop - self.step_count)
+            if self.step_count > before:
                 yield self.step_count - 1, self.state
 
     def _heed(self) -> None:
-        """Stop if a signal came or the time is up."""
+        """Stop if a callback asked for it, a signal came, or the time is up."""
+        if self._stepper.stop is not None:
+            raise self._stepper.stop
         if self.signals is not None and self.signals.requested:
             reason = f"signal {self.signals.requested}"
         elif time.monotonic() >= self._stepper.deadline:
@@ -246,11 +253,13 @@ class Driver:
 
     def reset_step(self) -> None:
         """Forget what was computed of the step at hand. If it was rejected, the next try is another attempt."""
-        self._stepper.reset()
+        with tracing_scope():
+            self._stepper.reset()
 
     def compute_loss_and_update(self) -> None:
         """Sample and compute: `loss` and `direction` are then those of the step, `state` is its candidate."""
-        self._stepper.compute()
+        with tracing_scope():
+            self._stepper.compute()
 
     def update_parameters(self) -> None:
         """Finish and commit the step; `step_count` grows by one.
@@ -258,7 +267,8 @@ class Driver:
         Raises:
             NumericalError: the step is rejected; `reset_step` and `compute_loss_and_update` try it again.
         """
-        self._stepper.update()
+        with tracing_scope():
+            self._stepper.update()
 
     def inject_samples(self, samples: PyTree) -> None:
         """Use these instead of sampling in the step at hand; for `on_compute_update_start` of a callback."""
@@ -300,7 +310,7 @@ class Driver:
             self.current_hook_stage = self.current_mask = None
 
     def _tell(self, kind: str, message: str) -> None:
-        self._hooks.tell("on_event", kind, message, self)
+        self._stepper.tell("on_event", kind, message)
 
 
 def _listed(given: Any) -> list[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -89,6 +89,9 @@ class Execution:
         self.attempt: Int[np.ndarray, " S"] = np.array(state.clock.attempt)
         present = set(self.status.tolist())
         self.populated = tuple(sub for sub in self.stage.sub_stages if sub.code in present)
+        self._limited = tuple(
+            sub for sub in self.populated if sub.stage.n_steps is not None or sub.stage.convergence is not None
+        )
         codes = {sub.code for sub in self.populated}
         self.moving: Mask = np.array([code in codes for code in self.status.tolist()], np.bool_)
 
@@ -124,19 +127,18 @@ class Execution:
         self.committed, self._in_step = self._state, True
 
     def phase(self, phase: str, step: int) -> None:
-        """Run one phase of the populated sub-stages as a program of its own."""
-        program = self.programs.phase(phase, self.populated, self.committed)
-        with tracing_scope():
-            ready = self._state.replace(metrics={}, scratch=()) if phase == "pre_update" else self._state
-            self._state = program(ready, np.int32(step))
+        """Run one phase of the populated sub-stages, or `sample_and_compute`, as a program of its own."""
+        ready = self._state
+        if phase in ("pre_update", "sample_and_compute"):  # the first of a step
+            ready = ready.replace(metrics={}, scratch=())
+        self._state = self.programs.phase(phase, self.populated, self.committed)(ready, np.int32(step))
 
     def inject(self, samples: PyTree, step: int) -> None:
         """Begin a step with `samples` (one system: without the system axis) in place of what `pre_update` draws."""
         if len(self.status) == 1:
             samples = jax.tree.map(lambda x: x[None], samples)
         program = self.programs.phase("inject", self.populated, self.committed)
-        with tracing_scope():
-            self._state = program(self._state.replace(metrics={}, scratch=()), np.int32(step), samples)
+        self._state = program(self._state.replace(metrics={}, scratch=()), np.int32(step), samples)
 
     def rejected(self) -> Mask:
         """Who must not be committed, after the phases that were run."""
@@ -147,13 +149,24 @@ class Execution:
         rejected = self.rejected()
         self.roll_back(rejected if rejected.any() else self.moving)
 
-    def commit(self, seconds: float) -> Chunk:
-        """Make the candidate the state."""
-        subs, before, candidate = self.populated, (self.status, self.stage_age, self.attempt), self._state
-        with tracing_scope():
-            after = self.programs.phase("commit", subs, self.committed)(candidate)
-        self._committed(after.replace(metrics=candidate.metrics, rejected=self._nobody), 1)
-        return Chunk(subs, 1, lambda: {k: np.asarray(x)[None] for k, x in candidate.metrics.items()}, seconds, *before)
+    def conclude(self, step: int, started: float) -> Chunk | None:
+        """The last phase and `commit`, in one program."""
+        program = self.programs.phase("conclude", self.populated, self.committed)
+        verdict, after = program(self._state, np.int32(step))
+        self._state = self._state.replace(metrics=verdict.metrics, rejected=verdict.rejected)
+        return None if self.rejected().any() else self._commit(after, verdict.metrics, started)
+
+    def commit(self, started: float) -> Chunk | None:
+        """Make the candidate the state, unless it is rejected (None). The step began at this `perf_counter`."""
+        if self.rejected().any():
+            return None
+        after = self.programs.phase("commit", self.populated, self.committed)(self._state)
+        return self._commit(after, self._state.metrics, started)
+
+    def _commit(self, after: State, metrics: Mapping[str, Any], started: float) -> Chunk:
+        before, seconds = (self.status, self.stage_age, self.attempt), time.perf_counter() - started
+        self._committed(after.replace(metrics=metrics, rejected=self._nobody), 1)
+        return Chunk(self.populated, 1, lambda: {k: np.asarray(x)[None] for k, x in metrics.items()}, seconds, *before)
 
     def roll_back(self, rejected: Mask | None = None) -> None:
         """Back to the committed state; the systems of the mask get another attempt."""
@@ -186,14 +199,14 @@ class Execution:
     def enter_all(self) -> None:
         """Admit the systems to their first sub-stage, once."""
         if not self.entered:
-            for sub in self.populated:
-                self._enter(sub, self.members(sub))
+            news = [self._enter(sub, self.members(sub)) for sub in self.populated]
             self.entered, self.committed = True, self._state
+            self._tell_all(news)
 
     def steps_to_next_check(self) -> int:
         """Steps until a budget ends or a convergence is to be evaluated."""
         steps = 2**31
-        for sub in self.populated:
+        for sub in self._limited:
             age = self.stage_age[self.members(sub)]
             if sub.stage.n_steps is not None:
                 steps = min(steps, sub.stage.n_steps - int(age.max()))
@@ -205,12 +218,12 @@ class Execution:
     def leaving(self) -> tuple[dict[int, Mask], Mask]:
         """Who is to leave its sub-stage now (masks by code), and who of them because it converged."""
         masks: dict[int, Mask] = {}
-        converged = self._nobody.copy()
-        for sub in self.populated:
+        converged = self._nobody
+        for sub in self._limited:
             members, convergence = self.members(sub), sub.stage.convergence
-            mask = self._nobody.copy()
+            mask = self._nobody
             if sub.stage.n_steps is not None:
-                mask |= members & (self.stage_age >= sub.stage.n_steps)
+                mask = members & (self.stage_age >= sub.stage.n_steps)
             if convergence is not None:
                 due = members & (self.stage_age > 0) & (self.stage_age % convergence.frequency == 0)
                 if due.any():
@@ -222,10 +235,10 @@ class Execution:
 
     def move(self, leaving: dict[int, Mask]) -> None:
         """Move systems to their next sub-stage: `finish` in the old, `init` in the new. One transition a system."""
-        status = self.status.copy()
+        status, news = self.status.copy(), []
         for sub in self.populated:
             if sub.code in leaving:
-                self._finish(sub, leaving[sub.code])
+                news.append(self._finish(sub, leaving[sub.code]))
                 status[leaving[sub.code]] = self.stage.next_status(sub.code)
         moved = status != self.status
         clock = self._state.clock.replace(
@@ -233,12 +246,17 @@ class Execution:
         )
         own = {sub.label: self._state.own[sub.label] for sub in self.populated if (status == sub.code).any()}
         self._set(self._state.replace(clock=clock, own=own))
-        for sub in self.populated:
-            if (moved & self.members(sub)).any():
-                self._enter(sub, moved & self.members(sub))
+        entering = [(sub, moved & self.members(sub)) for sub in self.populated]
+        news += [self._enter(sub, mask) for sub, mask in entering if mask.any()]
         self.committed = self._state
+        self._tell_all(news)
 
-    def _enter(self, sub: SubStage, entering: Mask) -> None:
+    def _tell_all(self, news: Iterable[tuple[str, str]]) -> None:
+        """Only when everything is in place: whoever hears it may look at the state, or stop the run."""
+        for kind, message in news:
+            self._tell(kind, message)
+
+    def _enter(self, sub: SubStage, entering: Mask) -> tuple[str, str]:
         systems = self.programs.placement.systems(sub, self._state.systems)
         before = self._state.replace(systems=systems, own=self._state.own.get(sub.label, ()), metrics={}, scratch=())
         program = self.programs.enter(sub, before)
@@ -250,15 +268,15 @@ class Execution:
         require_same(self._state.systems, systems, f"init of stage {sub.label!r} changes the systems")
         self._state = self._state.replace(systems=systems, own={**self._state.own, sub.label: own})
         self.timings.add(sub.label, seconds=seconds)
-        self._tell("stage_entered", f"{sub.label} entered in {seconds:.1f} s")
+        return "stage_entered", f"{sub.label} entered in {seconds:.1f} s"
 
-    def _finish(self, sub: SubStage, leaving: Mask) -> None:
+    def _finish(self, sub: SubStage, leaving: Mask) -> tuple[str, str]:
         if type(sub.stage).finish is not Stage.finish:
             with tracing_scope():
                 systems = self.programs.finish(sub)(self._state.systems, self._state.own[sub.label], leaving)
             require_same(self._state.systems, systems, f"finish of stage {sub.label!r} changes the systems")
             self._state = self._state.replace(systems=systems)
-        self._tell("stage_left", f"{sub.label} left after {int(self.stage_age[leaving].max())} steps")
+        return "stage_left", f"{sub.label} left after {int(self.stage_age[leaving].max())} steps"
 
 
 def _checked(systems: PyTree) -> tuple[PyTree, int]:

@@ -47,9 +47,12 @@ class Placement:
         systems, own = (self._named(spec) for spec in sub.stage.partition())
         return {"out_shardings": (systems, own)}
 
-    def commit(self, subs: Sequence[SubStage]) -> dict[str, Any]:
-        """Arguments of `jax.jit` for the program that commits a step made of separate phases."""
-        return {} if self.mesh is None else {"out_shardings": self._state(subs)}
+    def phase(self, phase: str, subs: Sequence[SubStage]) -> dict[str, Any]:
+        """Arguments of `jax.jit` for a part of a step: what it commits has to be where `advance` expects it."""
+        if self.mesh is None or phase not in ("commit", "conclude"):
+            return {}
+        state = self._state(subs)
+        return {"out_shardings": state if phase == "commit" else (self._named(PartitionSpec()), state)}
 
     def _state(self, subs: Sequence[SubStage]) -> State:
         everywhere = self._named(PartitionSpec())

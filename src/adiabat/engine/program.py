@@ -103,6 +103,15 @@ class StepProgram:
         state = self._run("post_update", state)
         return self._hook("on_step_end", self._hook("after_post_update", state, step), step)
 
+    def sample_and_compute(self, state: State, step: Int[Array, ""]) -> State:
+        """The first two phases in one."""
+        return self.compute(self.pre_update(state, step), step)
+
+    def conclude(self, state: State, step: Int[Array, ""]) -> tuple[State, State]:
+        """The last phase and the commit in one: the candidate's verdict and metrics, and the state if it holds."""
+        after = self.post_update(state, step)
+        return after.replace(systems=(), own=(), scratch=()), self.commit(after)
+
     def commit(self, state: State) -> State:
         """The state with the step done: systems that took it are a step older."""
         clock, moved = state.clock, self._members(state).astype(jnp.int32)

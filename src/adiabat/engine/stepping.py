@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from adiabat.engine.callbacks import LogData, Rows
+from adiabat.engine.callbacks import LogData, Rows, StopRun
 from adiabat.engine.compiling import Tell
 from adiabat.engine.dispatcher import FIRST, Dispatcher
 from adiabat.engine.execution import Chunk, Execution
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
 
 __all__ = ["Stepper"]
+
+BETWEEN = ("after_pre_update", "before_compute")  # the points between the first two phases
 
 
 class Stepper:
@@ -40,6 +42,7 @@ class Stepper:
         self.hooks = Dispatcher(())
         self.injected: PyTree = None  # samples for the step at hand
         self.deadline = float("inf")  # no program should run past it
+        self.stop: StopRun | None = None  # asked for by someone who was told of a step that is committed
         self._driver = driver
         self._execution = execution
         self._saver = saver
@@ -59,7 +62,7 @@ class Stepper:
         self._saver.save(self.step_count, self._before_saving)
 
     def _before_saving(self) -> None:
-        self.hooks.tell("on_checkpoint", self.step_count, self._driver)
+        self.tell("on_checkpoint", self.step_count)
 
     # --- a step in a run ------------------------------------------------------------------------------------
 
@@ -96,7 +99,8 @@ class Stepper:
 
     def _by_phases(self, log_data: LogData) -> None:
         """One step whose phases are programs of their own, because someone looks in between."""
-        step, start = self.step_count, time.perf_counter()
+        step, started = self.step_count, time.perf_counter()
+        chunk: Chunk | None = None  # none as long as the step is not committed
 
         def fire(point: str) -> None:
             self.hooks.fire(point, step, log_data, self._driver)
@@ -106,24 +110,32 @@ class Stepper:
         if reason is None:
             log_data.update(host_numbers(self._execution.state.metrics))
             fire("before_parameter_update")
-            self._execution.phase("post_update", step)
-            fire("after_post_update")
-            reason = self._reason()
-        if reason is None:
-            self._committed(self._execution.commit(time.perf_counter() - start), log_data)
-            return
-        self._execution.reject()
-        self._rejected(reason)
+            if self.hooks.due("after_post_update", step):
+                self._execution.phase("post_update", step)
+                fire("after_post_update")
+                chunk = self._execution.commit(started)
+            else:
+                chunk = self._execution.conclude(step, started)
+        if chunk is not None:
+            self._committed(chunk, log_data)
+        else:
+            reason = reason or self._reason() or ""
+            self._execution.reject()
+            self._rejected(reason)
 
     def compute(self, fire: Callable[[str], None] = lambda point: None) -> None:
-        """The first two phases, as programs of their own; `fire` calls the hooks of a point."""
-        if self.injected is None:
-            self._execution.phase("pre_update", self.step_count)
+        """The first two phases; in one program if nobody looks in between. `fire` calls the hooks of a point."""
+        step, execution = self.step_count, self._execution
+        if self.injected is None and not any(self.hooks.due(point, step) for point in BETWEEN):
+            execution.phase("sample_and_compute", step)
         else:
-            self._execution.inject(self.injected, self.step_count)
-        fire("after_pre_update")
-        fire("before_compute")
-        self._execution.phase("compute", self.step_count)
+            if self.injected is None:
+                execution.phase("pre_update", step)
+            else:
+                execution.inject(self.injected, step)
+            for point in BETWEEN:
+                fire(point)
+            execution.phase("compute", step)
         fire("after_compute")
         self._scratch = self._execution.state.scratch
 
@@ -145,16 +157,14 @@ class Stepper:
         if any(hooks.due(point, last) for point in points):
             last_log.update(host_numbers(self._execution.state.metrics))
         try:
-            stops = [hooks.fire_all(point, last, last_log, self._driver) for point in points]
+            for point in points:
+                self.stop = hooks.fire_all(point, last, last_log, self._driver) or self.stop
         finally:
             self._hand_out(rows, {first: log_data, last: last_log})
         for label, state in ended:
             self._saver.save_end(self.step_count, label, state, self._before_saving)
         if self._saver.due(self.step_count):
             self.save()
-        for stop in stops:
-            if stop is not None:
-                raise stop
 
     def _hand_out(self, rows: Rows, logs: Mapping[int, LogData]) -> None:
         """Rows, with what callbacks put into the log of a step, to those who write them."""
@@ -162,7 +172,14 @@ class Stepper:
             extra = logs.get(row["step"], {})
             row.update((name, value) for name, value in extra.items() if name not in row)
         if rows:
-            self.hooks.tell("on_rows", rows, self._driver)
+            self.tell("on_rows", rows)
+
+    def tell(self, method: str, *arguments: Any) -> None:
+        """Tell the callbacks of something that is done; a StopRun of theirs takes effect after the step."""
+        try:
+            self.hooks.tell(method, *arguments, self._driver)
+        except StopRun as stop:
+            self.stop = stop
 
     def move_on(self) -> tuple[list[tuple[str, State]], bool]:
         """Let systems change sub-stage; returns which sub-stages ended, in what state, and whether any converged."""
@@ -198,9 +215,7 @@ class Stepper:
 
     def update(self) -> None:
         """The last phase and the commit."""
-        self._execution.phase("post_update", self.step_count)
-        if reason := self._reason():
-            raise NumericalError(f"step {self.step_count} is rejected: {reason}")
-        self._execution.commit(0.0)
+        if self._execution.conclude(self.step_count, time.perf_counter()) is None:
+            raise NumericalError(f"step {self.step_count} is rejected: {self._reason()}")
         self.step_count += 1
         self.move_on()

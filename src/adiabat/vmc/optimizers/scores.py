@@ -78,7 +78,8 @@ class Scores:
     def dot(self, vector: PyTree) -> Float[Array, " rows"]:
         """``O v`` for a pytree v like the parameters."""
         leaves = jax.tree.leaves(vector)
-        result = self.columns @ jnp.concatenate([leaves[i].ravel() for i in self._explicit] or [jnp.zeros(0)])
+        explicit = [leaves[i].ravel() for i in self._explicit] or [jnp.zeros(0, self.columns.dtype)]
+        result = self.columns @ jnp.concatenate(explicit)
         for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
             result = result + jnp.sum((x @ leaves[i]) * d, axis=(1, 2))
         return result
@@ -123,7 +124,7 @@ def scores(log_psi: Callable[..., Array], params: PyTree, walkers: PyTree, *, ch
     rows = count * (2 if is_complex else 1)
     keep = _layers_to_keep(traced, leaves, rows)
 
-    def of_walker(walker: PyTree) -> tuple[Array, list[Array], list[Array]]:
+    def of_walker(walker: PyTree) -> tuple[Array | None, list[Array], list[Array]]:
         def outputs(explicit: list[Array], taps: list[Array]) -> tuple[Array, list[Array]]:
             merged = list(leaves)
             for i, leaf in zip(traced.explicit, explicit, strict=True):
@@ -142,7 +143,7 @@ def scores(log_psi: Callable[..., Array], params: PyTree, walkers: PyTree, *, ch
         return jnp.moveaxis(a, 1, 0).reshape(rows, *a.shape[2:])
 
     return Scores(
-        stacked(columns),
+        stacked(columns) if columns is not None else jnp.zeros((rows, 0), leaves[0].dtype),
         tuple(map(stacked, activations)),
         tuple(map(stacked, cotangents)),
         tuple(leaf.shape for leaf in leaves),
@@ -173,8 +174,8 @@ def _arrange(
     grads: list[Array],
     cotangents: list[Array],
     activations: list[Array],
-) -> tuple[Array, list[Array], list[Array]]:
-    """One walker's explicit columns, and activations and cotangents of the layers that are kept."""
+) -> tuple[Array | None, list[Array], list[Array]]:
+    """One walker's explicit columns (None without any), and activations and cotangents of the layers that are kept."""
     parts = cotangents[0].shape[0] if cotangents else grads[0].shape[0]
     of_leaf: dict[int, list[tuple[Array, Array]]] = {i: [] for i in traced.layers}
     for use, x, d in zip(traced.uses, activations, cotangents, strict=True):
@@ -188,6 +189,6 @@ def _arrange(
         if leaf not in keep:
             explicit[leaf] = jnp.einsum("ri,pro->pio", x, d)
     rows = [explicit[i].reshape(parts, -1) for i in range(len(leaves)) if i not in keep]
-    columns = jnp.concatenate(rows, axis=1) if rows else jnp.zeros((parts, 0), leaves[0].dtype)
+    columns = jnp.concatenate(rows, axis=1) if rows else None
     repeated = [jnp.broadcast_to(joined[i][0], (parts, *joined[i][0].shape)) for i in keep]
     return columns, repeated, [joined[i][1] for i in keep]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import setting, wired
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
@@ -80,7 +80,7 @@ class SROptimizer:
         params: PyTree,
         *,
         batched_data: Walker,
-        residuals: Float[Array, " walkers"],
+        residuals: Inexact[Array, " walkers"],
         **kwargs: Any,
     ) -> tuple[PyTree, SRState]:
         """Update to add to the parameters.

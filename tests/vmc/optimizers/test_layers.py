@@ -1,0 +1,75 @@
+"""The layer finder: it sees the dense layers of any program, and takes nothing else for one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from vmc_toys import walkers
+
+from adiabat.electrons.molecule import Molecule
+from adiabat.electrons.wavefunctions import FermiNet, Psiformer
+from adiabat.vmc.optimizers.layers import trace
+
+LIH = Molecule(("Li", "H"), np.array([[0, 0, 0], [0, 0, 3.015]]))
+X = walkers(1, 4)["electrons"][0]
+SQUARE = np.random.default_rng(0).standard_normal((3, 3))
+
+
+def named(network, leaves):
+    """Where these leaves are in the network's parameters: ["['trunk']['w']", ...]."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(network.init(0))]
+    return {paths[leaf] for leaf in leaves}
+
+
+@pytest.mark.parametrize("size", [dict(start="hartree-fock"), dict(start="random")], ids=lambda size: size["start"])
+@pytest.mark.parametrize("kind", [FermiNet, Psiformer])
+def test_every_weight_of_our_networks_is_a_layer(kind, size):
+    network = kind(molecule=LIH, layers=2, **size)
+    traced = trace(lambda params, x: network.log_psi(params, x)[0], network.init(0), jnp.asarray(X, jnp.float32))
+    everything = named(network, range(traced.n_params))
+    weights = {name for name in everything if name.endswith("['w']") or "coefficients" in name}
+    assert named(network, traced.layers) == weights
+    assert named(network, traced.explicit) == everything - weights
+
+
+PROGRAMS = {
+    # what is done with the weights: leaves are a layer?
+    "once": (lambda w, x: x @ w, True),
+    "for all rows at once": (lambda w, x: jnp.stack([x, x]) @ w, True),
+    "twice": (lambda w, x: jnp.tanh(x @ w) @ w, True),
+    "in a jitted part": (lambda w, x: jax.jit(lambda w: jnp.tanh(x @ w))(w), True),
+    "row by row": (lambda w, x: jax.vmap(lambda row: row @ w)(x), True),
+    "also elsewhere": (lambda w, x: x @ w + jnp.sum(w**2), False),
+    "also returned": (lambda w, x: (x @ w, w), False),
+    "transposed": (lambda w, x: x @ w.T, False),
+    "from the left": (lambda w, x: w @ x.T, False),
+    "with itself": (lambda w, x: x @ (w @ w), False),
+    "scaled": (lambda w, x: x @ (2 * w), False),
+    "in a loop": (lambda w, x: jax.lax.fori_loop(0, 2, lambda _, h: jnp.tanh(h @ w), x), False),
+    "never": (lambda w, x: x, False),
+}
+
+
+@pytest.mark.parametrize(("function", "is_layer"), PROGRAMS.values(), ids=PROGRAMS)
+def test_a_layer_is_a_weight_that_enters_in_products_from_the_right_only(function, is_layer):
+    traced = trace(function, SQUARE, X)
+    assert (traced.layers, traced.explicit) == (((0,), ()) if is_layer else ((), (0,)))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, is_layer) in PROGRAMS.items() if is_layer])
+@pytest.mark.usefixtures("x64")
+def test_activations_and_cotangents_of_all_uses_make_the_gradient(name):
+    def function(w, x):
+        return jnp.sum(jnp.sin(PROGRAMS[name][0](w, x)))
+
+    traced = trace(function, SQUARE, X)
+
+    def with_taps(taps):
+        (value,), activations = traced.tapped([jnp.asarray(SQUARE)], [jnp.asarray(X)], taps)
+        return value, activations
+
+    cotangents, activations = jax.grad(with_taps, has_aux=True)(traced.zero_taps(jnp.float64))
+    gradient = sum(
+        jnp.tensordot(x.reshape(-1, 3), d, axes=(0, 0)) for x, d in zip(activations, cotangents, strict=True)
+    )
+    np.testing.assert_allclose(gradient, jax.grad(function)(SQUARE, X), rtol=1e-12)

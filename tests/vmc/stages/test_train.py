@@ -1,0 +1,180 @@
+"""Training: it finds the ground state, averages what it found, and takes no step that is not finite."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from vmc_toys import Exponential, Rows, coulomb, hydrogen, lengths, systems, train_stage
+
+from adiabat.electrons import CoulombPotential, Molecule
+from adiabat.electrons.wavefunctions import FermiNet
+from adiabat.engine import AbstractCallback, Driver, State
+from adiabat.engine.state import Clock
+from adiabat.errors import NumericalError
+from adiabat.vmc import MCMCSampler
+from adiabat.vmc.optimizers import AdamOptimizer, SROptimizer
+
+SAMPLER = MCMCSampler(walkers=200, steps=5)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An optimizer whose every update is the same number."""
+
+    by: float = 1.0
+
+    def init(self, params, **kwargs):
+        return ()
+
+    def update(self, grads, state, params, **kwargs):
+        return jax.tree.map(lambda p: jnp.full_like(p, self.by), params), state
+
+
+def first_step(stage, systems, clock):
+    """What a step makes of systems that have just entered, before it is accepted."""
+    begun, own = stage.init(systems, jax.random.split(jax.random.key(0), 1))
+    state = State(begun, own, clock, rejected=jnp.zeros(1, bool))
+    return stage.compute(stage.pre_update(state))
+
+
+def taken(stage, systems):
+    """`first_step` compiled and made."""
+    with jax.enable_x64(True):
+        return jax.jit(lambda *given: first_step(stage, *given))(systems, Clock.start(0, 1, 0))
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SROptimizer(learning_rate=0.2), AdamOptimizer(learning_rate=0.05)], ids=["SR", "Adam"]
+)
+def test_training_finds_the_exact_ground_state_of_hydrogen(optimizer):
+    """There the local energy is the same everywhere, so that nothing is left to chance."""
+    psi, rows = Exponential(0.6), Rows()
+    stage = train_stage(psi, optimizer, SAMPLER, iterations=80, burn_in=5)
+    driver = Driver(stage, systems=systems(psi, SAMPLER), callbacks=[rows])
+    driver.run()
+    first, last = rows["energy"][0], rows["energy"][-1]
+    error = np.sqrt(rows["energy_variance"][0] / 200)
+    assert first == pytest.approx(0.6**2 / 2 - 0.6, abs=5 * error)
+    assert last == pytest.approx(-0.5, abs=1e-4)
+    assert float(driver.state.systems.params["a"][0]) == pytest.approx(1, abs=0.01)
+    assert rows["energy_variance"][-1] < 1e-3 * rows["energy_variance"][0]
+
+
+def test_parameters_are_averaged_over_the_second_half_and_the_average_goes_on():
+    """With updates of one the parameter counts the steps, and the average is known."""
+    psi = Exponential(0.0)
+    stage = train_stage(psi, Constant(), SAMPLER, iterations=10, averaging=0.25, cooldown=0.0)
+    driver = Driver(stage, systems=systems(psi, SAMPLER))
+    driver.run(9)
+    assert float(driver.state.systems.params["a"][0]) == 9
+    driver.run()
+    average = 5.0
+    for after in range(6, 11):
+        average += 0.25 * (after - average)
+    assert float(driver.state.systems.params["a"][0]) == pytest.approx(average)
+
+
+def test_without_averaging_the_last_parameters_go_on():
+    psi = Exponential(0.0)
+    stage = train_stage(psi, Constant(), SAMPLER, iterations=10, averaging=0.0, cooldown=0.4)
+    driver, rows = Driver(stage, systems=systems(psi, SAMPLER)), []
+    for _, state in driver.loop():
+        rows.append(float(state.systems.params["a"][0]))
+    # Six whole updates, then the last two fifths of the iterations shrink them to a twentieth.
+    assert np.diff([0, *rows]) == pytest.approx([1] * 7 + [0.75, 0.5, 0.25])
+
+
+def test_the_reported_energy_is_not_clipped_but_the_gradient_is():
+    def outlier(x):
+        return coulomb(x) + jnp.where(lengths(x)[0] > 3.0, 1e4, 0.0)
+
+    psi = Exponential(0.9)
+    found = {}
+    for clip in (None, 5.0):
+        stage = train_stage(
+            psi, AdamOptimizer(), SAMPLER, estimators=hydrogen(psi, outlier), clip=clip, burn_in=5, iterations=9
+        )
+        state = taken(stage, systems(psi, SAMPLER))
+        energies = stage.evaluate({"a": jnp.float32(0.9)}, {"electrons": state.systems.batched_data["electrons"][0]})
+        mean = np.mean(np.asarray(energies["total"], np.float64))
+        assert float(state.metrics["energy"][0]) == pytest.approx(mean, rel=1e-6)
+        found[clip] = np.abs(np.asarray(state.scratch["opt_state"][0].mu["a"]))
+    assert mean > 10
+    assert found[5.0] < found[None] / 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_step_with_energies_that_are_not_finite_is_rejected_and_they_are_counted(bad):
+    def broken(x):
+        return jnp.where(lengths(x)[0] > 2.0, bad, coulomb(x))
+
+    psi = Exponential()
+    stage = train_stage(psi, SROptimizer(), SAMPLER, estimators=hydrogen(psi, broken), iterations=5)
+    state = taken(stage, systems(psi, SAMPLER))
+    beyond = np.sum(np.linalg.norm(state.systems.batched_data["electrons"][0, :, 0], axis=-1) > 2)
+    assert state.rejected.tolist() == [True]
+    assert 0 < state.metrics["nonfinite"][0] == beyond < 200
+    assert not np.isfinite(state.metrics["energy"][0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_never_taken(bad):
+    psi = Exponential(0.75)
+    stage = train_stage(psi, Constant(bad), SAMPLER, iterations=5)
+    driver = Driver(stage, systems=systems(psi, SAMPLER), max_attempts=2)
+    with pytest.raises(NumericalError):
+        driver.run()
+    assert driver.step_count == 0
+    assert driver.state.systems.params["a"].tolist() == [0.75]
+
+
+def test_injected_walkers_are_those_whose_energy_is_taken():
+    psi, rows = Exponential(0.5), Rows()
+    places = np.zeros((1, 200, 1, 3), np.float32) + np.float32([0, 0, 2.0])
+
+    class Inject(AbstractCallback):
+        def on_compute_update_start(self, step, log_data, driver):
+            driver.inject_samples(places)
+
+    stage = train_stage(psi, SROptimizer(), SAMPLER, iterations=1)
+    Driver(stage, systems=systems(psi, SAMPLER), callbacks=[Inject(), rows]).run()
+    assert rows["energy"] == pytest.approx([-0.125 - 0.25])
+    assert rows["energy_variance"] == pytest.approx([0.0], abs=1e-12)
+
+
+def float64_shapes(jaxpr: Any) -> set[tuple[int, ...]]:
+    """Shapes of all arrays of double precision that a program makes, however deep within."""
+    found = set()
+    for eqn in jaxpr.eqns:
+        for var in eqn.outvars:
+            if getattr(var.aval, "dtype", None) in (np.float64, np.complex128):
+                found.add(var.aval.shape)
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(inner, "eqns"):
+                found |= float64_shapes(getattr(inner, "jaxpr", inner))
+    return found
+
+
+@pytest.mark.parametrize("optimizer", [SROptimizer(), AdamOptimizer()], ids=["SR", "Adam"])
+def test_double_precision_is_where_it_decides_and_nowhere_else(optimizer):
+    """Energies, the Gram matrix and its solution have as many rows as there are walkers, and no other length."""
+    helium = Molecule(("He",), np.zeros((1, 3)))
+    network = FermiNet(molecule=helium, start="hartree-fock", one_electron_width=7, pair_width=3)
+    sampler = MCMCSampler(walkers=44, steps=2)
+    estimators = hydrogen(network, CoulombPotential(helium))
+    stage = train_stage(network, optimizer, sampler, estimators=estimators, clip=5.0, chunk=11)
+
+    def step(systems, clock):
+        return stage.post_update(first_step(stage, systems, clock))
+
+    with jax.enable_x64(True):
+        program = jax.make_jaxpr(step)(systems(network, sampler, 2), Clock.start(0, 1, 0))
+    shapes = float64_shapes(program.jaxpr)
+    assert () in shapes
+    assert (44,) in shapes
+    assert ((44, 44) in shapes) == isinstance(optimizer, SROptimizer)
+    rows = {1, *(44 * i // 4 for i in range(5))}
+    assert {shape for shape in shapes if not set(shape) <= rows} == set()
