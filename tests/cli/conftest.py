@@ -42,28 +42,17 @@ def calls(monkeypatch, tmp_path):
     """What the command line asked the program to do: a list of (function, arguments)."""
     made: list[tuple[str, dict[str, Any]]] = []
 
-    def run_energy(cfg, **options):
-        _ask(cfg, options["system"])
-        made.append(("run_energy", {"cfg": cfg, **options}))
-
-    def evaluate_run(folder, cfg, **options):
-        _ask(cfg, "")
-        made.append(("evaluate_run", {"folder": folder, "cfg": cfg, **options}))
+    def compute(cfg, system, **options):
+        _ask(cfg, system or "")
+        made.append(("compute", {"cfg": cfg, "system": system, **options}))
 
     def run_report(folder):
         made.append(("run_report", {"folder": folder}))
 
-    for name, functions in [
-        ("adiabat.electrons.energy", (run_energy, evaluate_run)),
-        ("adiabat.report", (run_report,)),
-    ]:
+    for name, function in [("adiabat.runs", compute), ("adiabat.report", run_report)]:
         module = types.ModuleType(name)
-        for function in functions:
-            setattr(module, function.__name__, function)
+        setattr(module, function.__name__, function)
         monkeypatch.setitem(sys.modules, name, module)
-    electrons = types.ModuleType("adiabat.electrons")
-    electrons.__path__ = []
-    monkeypatch.setitem(sys.modules, "adiabat.electrons", electrons)
     for module in ("energy", "evaluate", "describe"):
         monkeypatch.setattr(f"adiabat.cli.{module}.prepare", lambda devices=None: None)
     monkeypatch.chdir(tmp_path)

@@ -21,8 +21,8 @@ def test_energy_with_everything(adiabat, calls):
     settings = "--train.iterations=5000 --train.check_vma false"
     assert adiabat(*f"{words} {more} {settings}".split()) == (0, "", "")
     ((function, given),) = calls
-    assert function == "run_energy"
-    assert (given["system"], given["out"], given["time_limit"]) == ("LiH", Path("runs/x"), 5400.0)
+    assert function == "compute"
+    assert (given["system"], given["out"], given["time_limit"]) == ("LiH", "runs/x", 5400.0)
     assert (given["verbosity"], given["show_config"]) == (1, False)
     assert values(given["cfg"]) == {
         "seed": 3,
@@ -73,7 +73,8 @@ def test_evaluate_reads_what_the_run_has_written(adiabat, calls):
     (folder / "config.yaml").write_text("seed: 4\nsampler: {walkers: 32}\n")
     assert adiabat("evaluate", "runs/LiH", "--error", "1e-4", "--time-limit=10")[0] == 0
     ((_, given),) = calls
-    assert given["folder"] == folder
+    assert given["out"] == folder
+    assert given["system"] is None
     assert given["time_limit"] == 10.0
     assert values(given["cfg"])["sampler.walkers"] == 32
     assert values(given["cfg"])["evaluate.error"] == 1e-4
@@ -135,9 +136,7 @@ def test_describe(adiabat, tmp_path, monkeypatch):
     (tmp_path / "described_things.py").write_text(SETTINGS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("adiabat.cli.describe.prepare", lambda: None)
-    monkeypatch.setitem(
-        FAMILIES["samplers"].kinds, "thing", Kind("described_things:Thing", "a kind of thing")
-    )
+    monkeypatch.setitem(FAMILIES["samplers"].kinds, "thing", Kind("described_things:Thing", "a kind of thing"))
     code, out, _ = adiabat("describe", "thing")
     assert code == 0
     assert out.startswith("thing (sampler): a kind of thing\ndescribed_things:Thing\n")

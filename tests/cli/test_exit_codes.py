@@ -22,18 +22,18 @@ from adiabat.errors import InputError, InputTypeError, Interrupted, NumericalErr
     ],
 )
 def test_what_is_no_defect_is_one_sentence(adiabat, calls, monkeypatch, error, code, sentence):
-    def fail(cfg, **options):
+    def fail(cfg, system, **options):
         raise error
 
-    monkeypatch.setattr(sys.modules["adiabat.electrons.energy"], "run_energy", fail)
+    monkeypatch.setattr(sys.modules["adiabat.runs"], "compute", fail)
     assert adiabat("energy", "LiH", "-v") == (code, "", f"adiabat: {sentence}\n")
 
 
 def test_a_defect_shows_its_traceback_unless_quiet(adiabat, calls, monkeypatch):
-    def fail(cfg, **options):
+    def fail(cfg, system, **options):
         raise KeyError("x")
 
-    monkeypatch.setattr(sys.modules["adiabat.electrons.energy"], "run_energy", fail)
+    monkeypatch.setattr(sys.modules["adiabat.runs"], "compute", fail)
     code, _, err = adiabat("energy", "LiH")
     assert code == 1
     assert "Traceback" in err

@@ -14,9 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 def python(code: str, *, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("JAX", "XLA", "MALLOC"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX", "XLA", "MALLOC"))}
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**kept, "PYTHONPATH": str(SOURCE), **environment},

@@ -230,11 +230,15 @@ class Driver:
             with tracing_scope():
                 self._heed()
                 self._stepper.advance(stop - before)
-                while every is not None and self.step_count < stop and not self.done and not self._stepper.stop:
+                while every is not None and self._more_before(stop):
                     self._heed()
                     self._stepper.advance(stop - self.step_count)
             if self.step_count > before:
                 yield self.step_count - 1, self.state
+
+    def _more_before(self, stop: int) -> bool:
+        """Whether there are steps to be done before that one, and nobody who was told of the last one objects."""
+        return self.step_count < stop and not self.done and self._stepper.stop is None
 
     def _heed(self) -> None:
         """Stop if a callback asked for it, a signal came, or the time is up."""

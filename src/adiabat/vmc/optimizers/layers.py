@@ -105,7 +105,8 @@ class _Finder:
             if eqn.primitive.name in CALLS and any(u is not None for u in used):
                 self.visit(_called(eqn).jaxpr, used)
             elif _is_product(eqn, used):
-                *shape, outputs = eqn.outvars[0].aval.shape
+                product: Any = eqn.outvars[0].aval
+                *shape, outputs = product.shape
                 self.products.append(Use(used[1], math.prod(shape), outputs))  # type: ignore[arg-type]
                 self.elsewhere |= {u for u in used[:1] if u is not None}
             else:

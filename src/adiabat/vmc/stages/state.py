@@ -9,7 +9,6 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adiabat.vmc.sampling import SamplerState
 from adiabat.vmc.walkers import WALKERS
 
 PyTree = Any
@@ -26,13 +25,14 @@ class SamplingState:
         Parameters of the wavefunction.
     batched_data : mapping of (walkers, ...) arrays
         The walkers, by field.
-    sampler_state : mapping
+    sampler_state : mapping of `SamplerState`
         State of the sampler of each field.
     """
 
+    # Any, because the same tree also holds shapes, and how arrays are spread.
     params: PyTree
-    batched_data: Mapping[str, Any]
-    sampler_state: Mapping[str, SamplerState]
+    batched_data: Any
+    sampler_state: Any
 
     def replace(self, **changes: Any) -> SamplingState:
         """A state with these fields changed."""
@@ -43,7 +43,7 @@ class SamplingState:
         """A pytree of `PartitionSpec` that is a prefix of a Driver's: walkers are spread over the devices of a mesh,
         all else is on each of them; the first axis is that of the systems."""
         everywhere = PartitionSpec()
-        return SamplingState(everywhere, PartitionSpec(None, WALKERS), everywhere)  # type: ignore[arg-type]
+        return SamplingState(everywhere, PartitionSpec(None, WALKERS), everywhere)
 
 
 def spread(walkers: Mapping[str, Any], mesh: Mesh | None) -> Mapping[str, Any]:

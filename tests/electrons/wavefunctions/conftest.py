@@ -1,0 +1,17 @@
+"""What the tests of wavefunctions share."""
+
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+# Makes `small_networks.py` importable.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def x64():
+    """The scope in which a Driver traces and runs everything: 64-bit types exist where they are asked for."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,207 @@
+"""Energy runs as a user makes them, on the smallest molecules: end to end, with everything they leave behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import adiabat
+from adiabat.cli.main import main
+from adiabat.errors import InputError, NumericalError
+
+TINY = {
+    "walkers": 64,
+    "wavefunction": {"one_electron_width": 4, "pair_width": 2, "layers": 1},
+    "train": {"iterations": 30, "burn_in": 5},
+    "evaluate": {"iterations": 40, "burn_in": 5, "error": None},
+}
+FLAGS = (
+    "--walkers 64 --wavefunction.one_electron_width 4 --wavefunction.pair_width 2 --wavefunction.layers 1 "
+    "--train.iterations 30 --train.burn_in 5 --evaluate.iterations 40 --evaluate.burn_in 5 --evaluate.error null"
+).split()
+HELIUM = -2.903724377
+
+
+@pytest.fixture(scope="module")
+def helium(tmp_path_factory):
+    """A finished run of helium."""
+    folder = tmp_path_factory.mktemp("runs") / "He"
+    return adiabat.energy("He", out=folder, quiet=True, **TINY)
+
+
+def rows(folder: Path, stage: str) -> list[dict[str, str]]:
+    with (folder / "metrics" / f"{stage}.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def final_state(folder: Path) -> list[np.ndarray]:
+    run = adiabat.load(folder)
+    return [*map(np.asarray, jax.tree.leaves(run.parameters)), run.walkers]
+
+
+def test_energy_lies_between_exact_and_a_bad_guess(helium):
+    assert helium.error > 0
+    assert HELIUM - 4 * helium.error < helium.energy < -2.7
+
+
+def test_the_folder_holds_everything(helium):
+    there = {str(path.relative_to(helium.folder)) for path in helium.folder.rglob("*") if path.is_file()}
+    assert {"config.yaml", "log.txt", "summary.json", "digest.npz", "lock", "plots/training.png"} <= there
+    for stage, suffix in [(s, x) for s in ("train", "evaluate") for x in ("csv", "jsonl", "h5")]:
+        assert f"metrics/{stage}.{suffix}" in there
+    assert len(rows(helium.folder, "train")) == 30
+    assert len(rows(helium.folder, "evaluate")) == 40
+
+
+def test_the_summary_says_how_the_energy_came_about(helium):
+    summary = json.loads((helium.folder / "summary.json").read_text())
+    assert (summary["kind"], summary["status"], summary["unit"]) == ("energy", "finished", "hartree")
+    assert summary["energy"] == helium.energy
+    assert summary["steps"] == {"train": 30, "evaluate": 40}
+    assert summary["exact_energy"] == pytest.approx(HELIUM)
+    for key in ("energy_error", "energy_variance", "autocorrelation_time", "acceptance", "seed", "versions"):
+        assert summary[key] is not None
+    with np.load(helium.folder / "digest.npz") as digest:
+        assert digest["total_mean"] == helium.energy
+        assert digest["kinetic_mean"] + digest["potential_mean"] == pytest.approx(helium.energy, abs=1e-5)
+
+
+def test_a_finished_run_is_loaded(helium):
+    run = adiabat.load(helium.folder)
+    assert run.system.symbols == ("He",)
+    assert run.results["energy"] == helium.energy
+    log_abs, phase = jax.vmap(run.log_psi)(run.walkers)
+    assert log_abs.shape == phase.shape == (64,)
+    assert np.all(np.isfinite(log_abs))
+
+
+def test_the_same_command_again_prints_the_result(helium, capsys):
+    before = (helium.folder / "metrics" / "train.csv").read_bytes()
+    again = adiabat.energy("He", out=helium.folder, **TINY)
+    assert again.energy == helium.energy
+    assert "finished before" in capsys.readouterr().out
+    assert (helium.folder / "metrics" / "train.csv").read_bytes() == before
+
+
+def test_an_interrupted_run_goes_on_to_the_bit(helium, tmp_path):
+    folder = tmp_path / "He"
+    for _ in range(30):
+        code = main(["energy", "He", *FLAGS, "--out", str(folder), "--time-limit", "0.05", "-q"])
+        if code == 0:
+            break
+        assert code == 75
+        assert json.loads((folder / "summary.json").read_text())["status"] == "stopped"
+    assert code == 0
+    for mine, undisturbed in zip(final_state(folder), final_state(helium.folder), strict=True):
+        np.testing.assert_array_equal(mine, undisturbed)
+    for stage in ("train", "evaluate"):
+        assert rows(folder, stage) == rows(helium.folder, stage)
+
+
+def test_more_iterations_and_a_smaller_error_extend_a_run(tmp_path):
+    short = adiabat.energy("H", out=tmp_path / "H", quiet=True, **TINY)
+    longer = adiabat.energy("H", out=tmp_path / "H", quiet=True, **{**TINY, "train": {"iterations": 40, "burn_in": 5}})
+    assert (short.summary["steps"]["train"], longer.summary["steps"]["train"]) == (30, 40)
+    more = adiabat.evaluate(tmp_path / "H", quiet=True, iterations=None, **{"evaluate": {"iterations": 90}})
+    assert more.summary["steps"]["evaluate"] == 90
+    assert more.error < short.error
+
+
+def test_another_setting_of_a_started_run_is_refused_in_one_sentence(helium):
+    for changed, clause in [
+        ({"walkers": 32}, "walkers is 64 there and 32 here"),
+        (
+            {"train": {**TINY["train"], "optimizer": "adam"}},
+            "train.optimizer is SROptimizer there and AdamOptimizer here",
+        ),
+        ({"wavefunction": {**TINY["wavefunction"], "layers": 2}}, "layers"),
+    ]:
+        with pytest.raises(InputError, match=clause):
+            adiabat.energy("He", out=helium.folder, quiet=True, **{**TINY, **changed})
+    with pytest.raises(InputError, match="holds another run"):
+        adiabat.energy("H", out=helium.folder, quiet=True, **TINY)
+    assert json.loads((helium.folder / "summary.json").read_text())["status"] == "finished"
+
+
+def test_steps_that_always_fail_end_the_run_with_the_last_good_state(tmp_path):
+    """C5: an update that is not finite is never saved, and a smaller learning rate goes on from before it."""
+    explosive = {"kind": "adam", "learning_rate": 1e38}
+    settings = {**TINY, "train": {**TINY["train"], "optimizer": explosive}}
+    with pytest.raises(NumericalError, match="failed 10 times"):
+        adiabat.energy("He", out=tmp_path / "He", quiet=True, **settings)
+    assert json.loads((tmp_path / "He" / "summary.json").read_text())["status"] == "failed"
+    assert all(np.all(np.isfinite(leaf)) for leaf in final_state(tmp_path / "He"))
+    gentle = {**TINY, "train": {**TINY["train"], "optimizer": {"kind": "adam", "learning_rate": 1e-3}}}
+    assert np.isfinite(adiabat.energy("He", out=tmp_path / "He", quiet=True, **gentle).energy)
+
+
+@pytest.mark.parametrize(
+    ("words", "clause"),
+    [
+        (["Xx"], "Xx"),
+        (["nothing.xyz"], "nothing.xyz"),
+        (["H 0 0 0; H 0 0 0.01"], "0.1 bohr"),
+        (["H", "--charge", "1"], "electrons"),
+        (["He", "--spin", "1"], "spin"),
+        (["He", "--train.iterations", "-1"], "--train.iterations"),
+        (["He", "--walkers", "0"], "--walkers"),
+        (["He", "--train.iterations", "many"], "--train.iterations"),
+        (["He", "--train.optimizer.dampning", "1"], "did you mean '--train.optimizer.damping'"),
+        (["He", "--train.optimizer", "srr"], "did you mean 'sr'"),
+        (["He", "--wavefunction", "ferminat"], "did you mean 'ferminet'"),
+        (["He", "--trian.iterations", "1"], "did you mean '--train.iterations'"),
+        (["He", "--pretrain.iterations", "5", "--pretrain.basis", "no-such-basis"], "no-such-basis"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, words, clause):
+    monkeypatch.chdir(tmp_path)
+    assert main(["energy", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert clause in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    source = str(Path(adiabat.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": source}
+    command = [sys.executable, "-m", "adiabat", "energy", "He", *FLAGS, "--out", str(folder), "-q"]
+    return subprocess.Popen(
+        [*command, "--train.save_time_interval", "0"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_runs_killed_at_random_moments_end_as_if_undisturbed(tmp_path, number):
+    undisturbed = tmp_path / "undisturbed"
+    process = start(undisturbed)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=300)
+    lasted = time.monotonic() - began
+    assert process.returncode == 0, said
+    moments = random.Random(number)
+    for trial in range(20 if number == signal.SIGKILL else 5):
+        folder = tmp_path / str(trial)
+        process = start(folder)
+        time.sleep(moments.uniform(0.2, 1.0) * lasted)
+        process.send_signal(number)
+        process.communicate(timeout=300)
+        process = start(folder)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        for mine, theirs in zip(final_state(folder), final_state(undisturbed), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        for stage in ("train", "evaluate"):
+            assert rows(folder, stage) == rows(undisturbed, stage)
