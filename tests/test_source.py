@@ -33,8 +33,8 @@ def overlapping_shifts(code: str) -> Iterator[int]:
                 args=[value, *_],
             ) if has_slice(place) and reads_slice_of(array, value, assigned):
                 yield node.lineno
-            case ast.Call(func=ast.Attribute(attr="dynamic_update_slice"), args=[array, value, *_]) if (
-                reads_slice_of(array, value, assigned)
+            case ast.Call(func=ast.Attribute(attr="dynamic_update_slice"), args=[array, value, *_]) if reads_slice_of(
+                array, value, assigned
             ):
                 yield node.lineno
 

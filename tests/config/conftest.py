@@ -42,8 +42,6 @@ def flags():
 
     def make(*options: str):
         pairs = [option.partition("=") for option in options]
-        return from_flags(
-            Flag(name.removeprefix("--"), text if equals else None, name) for name, equals, text in pairs
-        )
+        return from_flags(Flag(name.removeprefix("--"), text if equals else None, name) for name, equals, text in pairs)
 
     return make

@@ -105,9 +105,7 @@ def test_a_scope_knows_its_name():
 def test_written_configuration_gives_the_same_again(write, flags):
     cfg = ConfigManager(
         [
-            write(
-                "train: {optimizer: {max_norm: {rate: 1e-7, delay: 1e20}}, note: null, tags: [no, '1', x]}"
-            ),
+            write("train: {optimizer: {max_norm: {rate: 1e-7, delay: 1e20}}, note: null, tags: [no, '1', x]}"),
             flags("--seed=3", "--train.optimizer.learning_rate=0.3", "--evaluate.note=~x"),
         ]
     )

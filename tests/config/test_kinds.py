@@ -29,9 +29,7 @@ def test_a_kind_by_name_and_settings_in_every_notation(write, flags):
 
 
 def test_another_kind_drops_the_settings_of_the_old_one(write, flags):
-    cfg = ConfigManager(
-        [write("optimizer: {kind: sr, damping: 5}"), flags("--optimizer=adam", "--optimizer.b1=0.5")]
-    )
+    cfg = ConfigManager([write("optimizer: {kind: sr, damping: 5}"), flags("--optimizer=adam", "--optimizer.b1=0.5")])
     assert cfg.get_module("optimizer", "sr") == Adam(b1=0.5)
     cfg.finalize()
     assert [record.path for record in cfg.resolved()] == [
@@ -107,9 +105,7 @@ def test_defaults_may_be_a_class_an_object_or_none(flags):
     assert ConfigManager().get_module("optimizer", Adam) == Adam()
     ready = Adam(b1=0.1)
     assert ConfigManager().get_module("optimizer", ready) is ready
-    assert ConfigManager([flags("--optimizer.learning_rate=1")]).get_module("optimizer", ready) == Adam(
-        1.0, 0.1
-    )
+    assert ConfigManager([flags("--optimizer.learning_rate=1")]).get_module("optimizer", ready) == Adam(1.0, 0.1)
     assert ConfigManager().get_module("optimizer", None) is None
     with pytest.raises(InputError, match="optimizer is required: expected a kind of optimizer"):
         ConfigManager().get_module("optimizer")
@@ -148,9 +144,7 @@ def test_a_schedule_over_a_number_or_none(write, flags):
     assert cfg.get_module("optimizer", "sr").max_norm is None
     cfg.finalize()
     cfg = ConfigManager([write("optimizer: {max_norm: 2}"), flags("--optimizer.max_norm.delay=3")])
-    with pytest.raises(
-        InputError, match=r"settings, but run.yaml:1 gives the plain value 2.0; say optimizer.max_no"
-    ):
+    with pytest.raises(InputError, match=r"settings, but run.yaml:1 gives the plain value 2.0; say optimizer.max_no"):
         cfg.get_module("optimizer", "sr")
 
 
@@ -188,9 +182,7 @@ def test_a_list_of_kinds(write, flags):
     cfg.finalize()
     again = ConfigManager([write(cfg.to_yaml())])
     assert again.get("", Output) == cfg.get("", Output)
-    with pytest.raises(
-        InputError, match=r"run.yaml:1: writers: unknown setting 'evry', did you mean 'every'"
-    ):
+    with pytest.raises(InputError, match=r"run.yaml:1: writers: unknown setting 'evry', did you mean 'every'"):
         ConfigManager([write("writers: [{kind: csv, evry: 5}]")]).get("", Output)
 
 

@@ -29,9 +29,7 @@ def origins(cfg):
 
 
 def test_later_sources_win_value_by_value(write, flags):
-    cfg = ConfigManager(
-        [write("train:\n  iterations: 5\n  layers: {depth: 3}\n"), flags("--train.layers.width=8")]
-    )
+    cfg = ConfigManager([write("train:\n  iterations: 5\n  layers: {depth: 3}\n"), flags("--train.layers.width=8")])
     assert cfg.get("train", Train) == Train(5, None, Layers(8, 3))
     assert origins(cfg) == {
         "train.iterations": "run.yaml:2",
@@ -120,9 +118,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_a_section_is_no_value_and_a_value_no_section(flags):
     with pytest.raises(InputError, match=r"--train: expected a section with settings \(iterations, note"):
         ConfigManager([flags("--train=5")]).get("train", Train)
-    with pytest.raises(
-        InputError, match=r"--train.iterations.x: train.iterations: |--train.iterations.x: expected"
-    ):
+    with pytest.raises(InputError, match=r"--train.iterations.x: train.iterations: |--train.iterations.x: expected"):
         ConfigManager([flags("--train.iterations.x=5")]).get("train", Train)
 
 

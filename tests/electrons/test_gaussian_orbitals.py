@@ -54,9 +54,7 @@ def test_derivatives_are_finite_at_the_nuclei_and_those_of_pyscf():
         gradient = jax.jit(jax.vmap(jax.jacfwd(lambda r: evaluate(basis, r))))(jnp.asarray(points))
         hessian = jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(lambda r: evaluate(basis, r)))))(jnp.asarray(points))
     expected = mol.eval_gto("GTOval_sph_deriv2", points)
-    np.testing.assert_allclose(
-        gradient, np.moveaxis(expected[1:4], 0, -1), atol=1e-11 * np.abs(expected[1:4]).max()
-    )
+    np.testing.assert_allclose(gradient, np.moveaxis(expected[1:4], 0, -1), atol=1e-11 * np.abs(expected[1:4]).max())
     laplacian = np.trace(np.asarray(hessian), axis1=-2, axis2=-1)
     np.testing.assert_allclose(
         laplacian, expected[4] + expected[7] + expected[9], atol=1e-11 * np.abs(expected[4:]).max()

@@ -71,9 +71,7 @@ def test_the_second_order_solver_takes_over_where_the_iteration_fails(monkeypatc
     expected = hartree_fock(molecule_from("LiH")).energy
     monkeypatch.setattr(module, "scf_solver", hasty)
     hf = hartree_fock(molecule_from("LiH"))
-    assert hf.notes == (
-        "Hartree-Fock converged by the second-order solver, after the usual iteration failed",
-    )
+    assert hf.notes == ("Hartree-Fock converged by the second-order solver, after the usual iteration failed",)
     assert hf.converged
     assert hf.energy == pytest.approx(expected, abs=1e-8)
 
@@ -98,7 +96,5 @@ def test_a_basis_that_does_not_serve_is_refused(name, basis, message):
 
 
 def test_a_basis_too_small_for_the_electrons_is_refused():
-    with pytest.raises(
-        InputError, match="basis 'sto-3g' has 2 orbitals, too few for the 3 electrons of spin up"
-    ):
+    with pytest.raises(InputError, match="basis 'sto-3g' has 2 orbitals, too few for the 3 electrons of spin up"):
         hartree_fock(molecule_from("H 0 0 0; H 0 0 1", charge=-1, spin=3), "sto-3g")

@@ -22,10 +22,7 @@ def test_coordinates_are_in_angstrom_unless_bohr_is_said():
     assert angstrom.distances[0, 1] == pytest.approx(1.4 / ANGSTROM_PER_BOHR, rel=1e-15)
     assert bohr.distances[0, 1] == 1.4
     assert "given in angstrom" in angstrom.source
-    assert (
-        bohr.source
-        == "H2 at R = 1.4 bohr, coordinates given in bohr; charge 0, 2S = 0 (its known ground state)"
-    )
+    assert bohr.source == "H2 at R = 1.4 bohr, coordinates given in bohr; charge 0, 2S = 0 (its known ground state)"
 
 
 @pytest.mark.parametrize(

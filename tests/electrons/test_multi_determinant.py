@@ -39,18 +39,16 @@ def test_beryllium_has_two_s_and_all_three_two_p_pairs():
     # The three are 2p_x, 2p_y and 2p_z: each along one axis.
     labels = [label.split()[2] for label in pyscf_molecule(molecule_from("Be"), "cc-pvdz").ao_labels()]
     for orbital in expansion.orbitals_up[:, 2:5].T:
-        assert (
-            len({label[-1] for label, weight in zip(labels, orbital, strict=True) if abs(weight) > 1e-3}) == 1
-        )
+        assert len({label[-1] for label, weight in zip(labels, orbital, strict=True) if abs(weight) > 1e-3}) == 1
 
 
 def test_a_set_that_does_not_fit_is_left_out_and_the_leading_determinant_repeated():
     hf = hartree_fock(molecule_from("Be"))
     whole, three = leading_determinants(hf, 4), leading_determinants(hf, 3)
     assert not set(_pairs(three)) & set(_pairs(whole)[1:])
-    assert np.sum(
-        three.coefficients[np.array([pair == ((0, 1), (0, 1)) for pair in _pairs(three)])]
-    ) == pytest.approx(whole.coefficients[0])
+    assert np.sum(three.coefficients[np.array([pair == ((0, 1), (0, 1)) for pair in _pairs(three)])]) == pytest.approx(
+        whole.coefficients[0]
+    )
     assert three.n_distinct < 3
     assert "repeated" in three.notes[0]
 
@@ -72,10 +70,7 @@ def test_the_pairs_of_nitrogen_excite_parallel_pi_orbitals():
         hole, particle = (set(range(7)) - set(up)).pop(), (set(up) - set(range(7))).pop()
         # The pi orbital that is left and the pi* that is filled lie along the same axis.
         labels = [label.split()[2] for label in pyscf_molecule(molecule_from("N2"), "cc-pvdz").ao_labels()]
-        axes = [
-            labels[int(np.argmax(np.abs(expansion.orbitals_up[:, orbital])))][-1]
-            for orbital in (hole, particle)
-        ]
+        axes = [labels[int(np.argmax(np.abs(expansion.orbitals_up[:, orbital])))][-1] for orbital in (hole, particle)]
         assert axes in (["x", "x"], ["y", "y"])
 
 
@@ -125,9 +120,7 @@ def test_the_expansion_is_the_same_wavefunction_in_whatever_orbitals(monkeypatch
     rotated = leading_determinants(hf, 3000)
     assert rotated.coefficients[0] < 0.9 * oriented.coefficients[0]
     ours, theirs = (_values(each, walkers, molecule.n_up) for each in (oriented, rotated))
-    np.testing.assert_allclose(
-        ours, theirs * np.sign(theirs[0] * ours[0]), rtol=0, atol=1e-7 * np.abs(ours).max()
-    )
+    np.testing.assert_allclose(ours, theirs * np.sign(theirs[0] * ours[0]), rtol=0, atol=1e-7 * np.abs(ours).max())
 
 
 @pytest.mark.parametrize("name", ["LiH", "O2", "B"])

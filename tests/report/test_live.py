@@ -97,8 +97,6 @@ def test_energy_of_evaluation_is_that_of_all_steps():
     assert len(evaluate._energies) <= 256
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(6.6, "0:07"), (754, "12:34"), (11045, "3:04:05"), (-1, "0:00")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(6.6, "0:07"), (754, "12:34"), (11045, "3:04:05"), (-1, "0:00")])
 def test_duration(seconds, text):
     assert duration(float(seconds)) == text

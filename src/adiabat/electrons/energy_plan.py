@@ -35,7 +35,7 @@ from adiabat.vmc.stages import (
 )
 from adiabat.vmc.walkers import walker_mesh
 
-CACHE_BYTES = 2 * 2**20
+CACHE_BYTES = 2**20
 """Working set of a chunk of walkers that fits the caches of a processor core."""
 ACCELERATOR_BYTES = 2 * 2**30
 """Working set of a chunk of walkers on an accelerator, whose cores are kept busy by large ones."""
@@ -178,7 +178,7 @@ def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molec
     return molecule_from(section.molecule, charge=section.charge, spin=section.spin, unit=section.unit)
 
 
-SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.1, delay=100.0), spring_mu=0.95)
+SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.05, delay=200.0), spring_mu=0.95, max_length=0.05)
 EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
     iterations=20_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
 )

@@ -76,9 +76,7 @@ def read_structure(path: str | os.PathLike[str]) -> Structure:
 
 def _check_readable(file: Path) -> None:
     if file.is_dir():
-        raise InputError(
-            f"'{file}' is a directory: expected a structure file, such as '{file / 'molecule.xyz'}'"
-        )
+        raise InputError(f"'{file}' is a directory: expected a structure file, such as '{file / 'molecule.xyz'}'")
     if not file.is_file():
         neighbors = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
         raise InputError(f"file '{file}' does not exist{did_you_mean(file.name, neighbors)}")
@@ -88,6 +86,4 @@ def _check_readable(file: Path) -> None:
     except OSError as error:
         raise InputError(f"file '{file}' cannot be opened: {error.strerror}") from error
     if empty:
-        raise InputError(
-            f"file '{file}' is empty: expected a structure, in xyz or another format that ASE knows"
-        )
+        raise InputError(f"file '{file}' is empty: expected a structure, in xyz or another format that ASE knows")

@@ -16,7 +16,14 @@ from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions.dense import dense, init_dense
 from adiabat.electrons.wavefunctions.determinants import log_sum_of_determinants
 from adiabat.electrons.wavefunctions.envelopes import envelopes, init_envelopes
-from adiabat.electrons.wavefunctions.geometry import Geometry, cusp_rates, cuspless_length, geometry
+from adiabat.electrons.wavefunctions.geometry import (
+    PAIR_RATE,
+    Geometry,
+    cusp_rates,
+    cuspless_length,
+    geometry,
+    resolved_features,
+)
 from adiabat.electrons.wavefunctions.jastrow import electron_jastrow, init_electron_jastrow, nuclear_jastrow
 from adiabat.electrons.wavefunctions.slater_orbitals import (
     HartreeFockStart,
@@ -176,6 +183,17 @@ class DeterminantNetwork(abc.ABC):
             return places.nuclear_lengths
         return cuspless_length(places.nuclear_lengths, cusp_rates(self._wired.numbers))
 
-    def electron_electron_lengths(self, places: Geometry) -> Float[Array, "electrons electrons"]:
-        """Distances as the network sees them: without cusps where the Jastrow factor has them."""
-        return cuspless_length(places.pair_lengths, 1.0) if self.starts_from_hartree_fock else places.pair_lengths
+    def nuclear_features(self, places: Geometry) -> Float[Array, "electrons nuclei 4"]:
+        """Distance and vector from each nucleus to each electron, cusp-free and resolving the core where the Jastrow
+        factor has the cusps; else as they are."""
+        vectors, lengths = places.nuclear_vectors, self.electron_nucleus_lengths(places)
+        if self.starts_from_hartree_fock:
+            return resolved_features(vectors, lengths, self._wired.numbers)
+        return jnp.concatenate([lengths[..., None], vectors], axis=-1)
+
+    def pair_features(self, places: Geometry) -> Float[Array, "electrons electrons 4"]:
+        """The same between the electrons."""
+        vectors, lengths = places.pair_vectors, places.pair_lengths
+        if self.starts_from_hartree_fock:
+            return resolved_features(vectors, cuspless_length(lengths, PAIR_RATE), PAIR_RATE)
+        return jnp.concatenate([lengths[..., None], vectors], axis=-1)

@@ -26,7 +26,7 @@ def log_sum_of_determinants(
         signs, logs = jnp.linalg.slogdet(orbitals)
     if orbitals.shape[0] == 1 and coefficients is None:
         return logs[0], _phase(signs[0])
-    largest = jnp.max(logs)
+    largest = jnp.maximum(jnp.max(logs), jnp.finfo(logs.dtype).min)  # finite also where all determinants vanish
     terms = signs * jnp.exp(logs - largest)
     total = jnp.sum(terms if coefficients is None else terms * coefficients)
     return jnp.log(jnp.abs(total)) + largest, _phase(total)

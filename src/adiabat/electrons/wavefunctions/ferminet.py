@@ -63,10 +63,8 @@ class FermiNet(DeterminantNetwork):
     def trunk(self, params: Params, geometry: Geometry) -> Float[Array, "electrons width"]:
         """Features of each electron after the last layer."""
         spins = self.spins
-        nuclear = self.electron_nucleus_lengths(geometry)[..., None]
-        pairs = self.electron_electron_lengths(geometry)[..., None]
-        one = jnp.concatenate([nuclear, geometry.nuclear_vectors], axis=-1).reshape(spins.electrons, -1)
-        two = jnp.concatenate([pairs, geometry.pair_vectors], axis=-1)
+        one = self.nuclear_features(geometry).reshape(spins.electrons, -1)
+        two = self.pair_features(geometry)
         for layer in params["layers"]:
             means = dense(layer["means"], spins.means(one))
             mixed = dense(layer["one"], one) + means + dense(layer["pairs"], spins.means(two))

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+PAIR_RATE = 3.0
+"""Rate of the cuspless length between electrons, 1/bohr."""
 CUSP_RATE = 1.5
 """The nuclear cusp is carried by a Jastrow factor of range 1 / (CUSP_RATE * Z)."""
 
@@ -39,6 +41,16 @@ def cuspless_length(distances: Float[Array, "*rows"], rate: np.ndarray | float) 
     """
     b = jnp.asarray(rate, distances.dtype)
     return distances + jnp.expm1(-b * distances) / b
+
+
+def resolved_features(
+    vectors: Float[Array, "*rows 3"], cuspless: Float[Array, "*rows"], rate: np.ndarray | float
+) -> Float[Array, "*rows 4"]:
+    """``(log(1 + b s), r_vec b / (1 + b s))``: features that resolve distances of 1/b, in the core of an atom, and grow
+    slowly far out, where the vector keeps its direction only. Without a cusp, as the length s is."""
+    b = jnp.asarray(rate, cuspless.dtype)
+    scale = b / (1 + b * cuspless)
+    return jnp.concatenate([jnp.log1p(b * cuspless)[..., None], vectors * scale[..., None]], axis=-1)
 
 
 def cusp_rates(charges: np.ndarray) -> np.ndarray:

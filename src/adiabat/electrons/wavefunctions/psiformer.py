@@ -72,13 +72,14 @@ class Psiformer(DeterminantNetwork):
 
     def _features(self, geometry: Geometry) -> Float[Array, "electrons inputs"]:
         """Vectors and distances to the nuclei, scaled to grow with the logarithm of the distance, and the spin."""
-        r = self.electron_nucleus_lengths(geometry)
-        growth = jnp.log1p(r)
-        # log(1 + r) / r tends to 1 at a nucleus, where a cuspless length is exactly zero in single precision.
-        ratio = growth / jnp.maximum(r, jnp.finfo(r.dtype).tiny) if not self.starts_from_hartree_fock else 1 / (1 + r)
-        scaled = jnp.concatenate([growth[..., None], geometry.nuclear_vectors * ratio[..., None]], axis=-1)
-        spins = jnp.asarray(self.spins.signs, r.dtype)[:, None]
-        return jnp.concatenate([scaled.reshape(len(r), -1), spins], axis=-1)
+        if self.starts_from_hartree_fock:
+            scaled = self.nuclear_features(geometry)
+        else:
+            growth = jnp.log1p(geometry.nuclear_lengths)[..., None]
+            vectors = geometry.nuclear_vectors * (growth / geometry.nuclear_lengths[..., None])
+            scaled = jnp.concatenate([growth, vectors], axis=-1)
+        spins = jnp.asarray(self.spins.signs, scaled.dtype)[:, None]
+        return jnp.concatenate([scaled.reshape(len(scaled), -1), spins], axis=-1)
 
     def _attend(self, layer: Params, h: Float[Array, "electrons width"]) -> Float[Array, "electrons width"]:
         """Scaled dot-product attention with all heads side by side."""

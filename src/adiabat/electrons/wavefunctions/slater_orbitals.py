@@ -166,7 +166,7 @@ def _fitting_points(molecule: Molecule) -> tuple[np.ndarray, np.ndarray]:
 
 def slater_basis(charges: np.ndarray) -> tuple[SlaterBasis, np.ndarray]:
     """A basis for a molecule, and its exponents: even-tempered, from valence orbitals up to the nuclear charge."""
-    s = [np.geomspace(0.6, max(1.4, 1.1 * z), 3 if z <= 2 else 5) for z in charges]
+    s = [np.geomspace(0.6, max(1.4, 2.0 * z), 3 if z <= 2 else 7) for z in charges]
     p = [np.geomspace(0.9, max(1.2, 0.5 * z), 1 if z <= 2 else 3) for z in charges]
     s_centers = tuple(int(i) for i, ladder in enumerate(s) for _ in ladder)
     p_centers = tuple(int(i) for i, ladder in enumerate(p) for _ in ladder)
