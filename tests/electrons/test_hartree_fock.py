@@ -1,9 +1,10 @@
 """Hartree-Fock: right, converged, stable, repeatable, silent."""
 
+import importlib
+
 import numpy as np
 import pytest
 
-from adiabat.electrons import hartree_fock as module
 from adiabat.electrons.hartree_fock import hartree_fock, pyscf_molecule
 from adiabat.electrons.molecule_input import molecule_from
 from adiabat.electrons.reference_energies import reference_energy
@@ -61,6 +62,7 @@ def test_an_unstable_solution_is_followed_downhill():
 
 
 def test_the_second_order_solver_takes_over_where_the_iteration_fails(monkeypatch):
+    module = importlib.import_module("adiabat.electrons.hartree_fock")  # the package offers a function of that name
     usual = module.scf_solver
 
     def hasty(mol, method):

@@ -1,10 +1,9 @@
 """The energy gradient: a covariance, whatever the wavefunction, and statistics that hide nothing."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Exponential, Perceptron, jacobian, ravel, walkers
+from vmc_toys import Exponential, Perceptron, jacobian, quick_jit, ravel, walkers
 
 from adiabat.vmc.gradient import LossAndGrad, clip_local_energies, energy_statistics
 from adiabat.vmc.log_psi import as_log_psi
@@ -24,7 +23,7 @@ def gradient(network, values, *, clip=None, chunk=None):
     def of(params, data, values):
         return loss.gradient(params, data, loss.residuals(values))
 
-    return ravel(jax.jit(of)(network.init(0), walkers(len(values)), values))
+    return ravel(quick_jit(of)(network.init(0), walkers(len(values)), values))
 
 
 @pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])

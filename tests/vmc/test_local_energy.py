@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Perceptron, coulomb, lengths, walkers
+from vmc_toys import Perceptron, coulomb, lengths, quick_jit, walkers
 
 from adiabat.vmc.local_energy import KineticEnergy, Potential, Total, evaluate_all
 from adiabat.vmc.walkers import over_walkers
@@ -48,7 +48,7 @@ EXACT = {
 def energies(log_psi, potential, particles, dtype, count=16):
     estimators = {"kinetic": KineticEnergy(log_psi), "potential": Potential(potential), "total": Total()}
     of_all = over_walkers(lambda params, walker: evaluate_all(estimators, params, walker))
-    return jax.tree.map(np.asarray, jax.jit(of_all)(None, walkers(count, particles, dtype=dtype)))
+    return jax.tree.map(np.asarray, quick_jit(of_all)(None, walkers(count, particles, dtype=dtype)))
 
 
 @pytest.mark.parametrize(("particles", "log_psi", "potential", "energy"), EXACT.values(), ids=EXACT)
@@ -83,8 +83,8 @@ def test_kinetic_energy_is_that_of_the_hessian(is_complex):
         return -0.5 * (laplacian + jnp.sum(gradient**2))
 
     kinetic = KineticEnergy(network.log_psi)
-    found = jax.jit(jax.vmap(lambda walker: kinetic.evaluate(params, walker, {})))(data)
-    np.testing.assert_allclose(found, jax.jit(jax.vmap(by_hessian))(data), rtol=1e-12)
+    found = quick_jit(jax.vmap(lambda walker: kinetic.evaluate(params, walker, {})))(data)
+    np.testing.assert_allclose(found, quick_jit(jax.vmap(by_hessian))(data), rtol=1e-12)
 
 
 def test_estimators_read_the_results_before_them_and_no_others():

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Perceptron, walkers
+from vmc_toys import Perceptron, quick_jit, walkers
 
 from adiabat.errors import InputError
 from adiabat.vmc.walkers import over_walkers, walker_mesh, weighted_gradient
@@ -30,7 +30,7 @@ def test_chunks_change_nothing(chunk):
             network.log_psi, params, data, weights, chunk=chunk
         )
 
-    found, expected = jax.jit(both, static_argnums=0)(chunk), jax.jit(both, static_argnums=0)(None)
+    found, expected = quick_jit(both, static_argnums=0)(chunk), quick_jit(both, static_argnums=0)(None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found, expected)
 
 

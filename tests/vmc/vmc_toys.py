@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,9 @@ import numpy as np
 from adiabat.config import ConfigManager
 from adiabat.engine import AbstractCallback
 from adiabat.vmc import EvaluationWorkStage, KineticEnergy, MCMCSampler, Potential, SamplingState, Total, VMCWorkStage
+
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+"""Compiles in half the time what runs once or twice."""
 
 
 def lengths(x):
@@ -77,7 +81,7 @@ def jacobian(log_psi: Callable[..., Any], params: Any, data: Any) -> np.ndarray:
         is_complex = jnp.iscomplexobj(jax.eval_shape(log_psi, params, walker))
         return part(jnp.real) + 1j * part(jnp.imag) if is_complex else part(jnp.real)
 
-    return np.asarray(jax.jit(jax.vmap(flat))(data))
+    return np.asarray(quick_jit(jax.vmap(flat))(data))
 
 
 def ravel(tree: Any) -> np.ndarray:

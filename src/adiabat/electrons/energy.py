@@ -61,22 +61,23 @@ def run_energy(
     if show_config:
         return None
     folder = RunFolder(out or Path("runs") / plan.molecule.name)
-    before = folder.path.exists(), folder.read_summary()
+    made = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
+    summary = folder.read_summary()
     with folder.owned(plan.identity), SignalHandler() as signals:
         run = _Run(plan, folder, time_limit, callbacks, signals)
         try:
             run.prepare()
         except InputError:
-            _leave_as_found(folder, *before)
+            _leave_as_found(folder, made, summary)
             raise
         folder.write_config(cfg.to_yaml())
         return run.finish()
 
 
-def _leave_as_found(folder: RunFolder, existed: bool, summary: dict[str, Any]) -> None:
-    """What is refused writes nothing."""
-    if not existed:
-        shutil.rmtree(folder.path)
+def _leave_as_found(folder: RunFolder, made: Sequence[Path], summary: dict[str, Any]) -> None:
+    """What is refused writes nothing: remove the folders that were made, or put the summary back."""
+    if made:
+        shutil.rmtree(made[-1])
     elif summary:
         folder.write_summary(summary)
 
@@ -144,6 +145,8 @@ class _Run:
             if done_before:
                 self.log.say(FINISHED_BEFORE)
             self.driver.run()
+            if not self.driver.done:
+                raise Interrupted("stopped by a callback; the same command goes on from there")
             status, reason = "finished", FINISHED_BEFORE if done_before else "all stages are done"
         except (Interrupted, KeyboardInterrupt) as error:
             status, reason = "stopped", str(error) or "interrupted"

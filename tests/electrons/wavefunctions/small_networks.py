@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,9 @@ from adiabat.electrons.hartree_fock import hartree_fock
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.multi_determinant import leading_determinants
 from adiabat.electrons.wavefunctions import FermiNet, HartreeFockStart, Psiformer, fit_start
+
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+"""Compiles in half the time what runs once or twice."""
 
 LIH = Molecule(("Li", "H"), np.array([[0, 0, 0], [0, 0, 3.015]]))
 HARTREE_FOCK, RANDOM = "hartree-fock", "random"
@@ -64,7 +67,7 @@ class Case(NamedTuple):
 def case(kind: type, start: str) -> Case:
     """A case ready for use; one program serves all that is asked of it."""
     network = small(kind, start)
-    return Case(network, shaken(network.init(1)), jax.jit(jax.vmap(network.log_psi, in_axes=(None, 0))))
+    return Case(network, shaken(network.init(1)), quick_jit(jax.vmap(network.log_psi, in_axes=(None, 0))))
 
 
 def six_walkers(electrons: int = 4, seed: int = 0) -> np.ndarray:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import LIH, RANDOM, shaken, six_walkers, small
+from small_networks import LIH, RANDOM, quick_jit, shaken, six_walkers, small
 
 from adiabat.electrons.wavefunctions import FermiNet
 from adiabat.electrons.wavefunctions.geometry import geometry
@@ -34,7 +34,7 @@ def test_the_trunk_is_that_of_the_paper():
     """Products block by block, means multiplied once, change nothing."""
     network = small(FermiNet, RANDOM, layers=3)
     params, x = shaken(network.init(0)["trunk"]), six_walkers()[0]
-    found = jax.jit(lambda params, x: network.trunk(params, geometry(x, LIH.positions)))(params, jnp.asarray(x))
+    found = quick_jit(lambda params, x: network.trunk(params, geometry(x, LIH.positions)))(params, jnp.asarray(x))
     np.testing.assert_allclose(found, as_in_the_paper(params, x, LIH), rtol=1e-12)
 
 

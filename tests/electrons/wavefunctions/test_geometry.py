@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiabat.electrons.wavefunctions.geometry import CUSP_RATE, cusp_rates, cuspless_length, geometry
+from adiabat.electrons.wavefunctions.geometry import (
+    CUSP_RATE,
+    cusp_rates,
+    cuspless_length,
+    geometry,
+    resolved_features,
+)
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -26,8 +32,8 @@ def test_vectors_point_to_the_electron_and_lengths_are_theirs():
 def test_the_distance_of_an_electron_to_itself_has_finite_derivatives():
     total = lambda x: jnp.sum(geometry(x, np.zeros((1, 3))).pair_lengths)  # noqa: E731
     x = jnp.asarray(np.random.default_rng(1).standard_normal((2, 3)))
-    assert np.all(np.isfinite(jax.grad(total)(x)))
-    assert np.all(np.isfinite(jax.hessian(total)(x)))
+    assert np.all(np.isfinite(jax.jit(jax.grad(total))(x)))
+    assert np.all(np.isfinite(jax.jit(jax.hessian(total))(x)))
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 6.0])
@@ -46,3 +52,17 @@ def test_the_cusp_that_is_left_out_is_that_of_the_nuclear_jastrow_factor(charge)
     assert rate == CUSP_RATE * charge
     exponent = -charge * cuspless_length(jnp.asarray(r), rate) + charge / rate * np.exp(-rate * r)
     np.testing.assert_allclose(exponent, charge / rate - charge * r, atol=1e-12)
+
+
+def test_resolved_features_see_the_core_and_have_no_cusp():
+    """Their dependence on the distance is even at zero; far out they grow as its logarithm and as the direction."""
+    rate = 4.5
+
+    def along_a_ray(r):
+        vector = r * jnp.array([0.6, 0.0, 0.8])
+        return resolved_features(vector, cuspless_length(jnp.abs(r), rate), rate)
+
+    near, opposite, far = along_a_ray(1e-5), along_a_ray(-1e-5), along_a_ray(1e4)
+    np.testing.assert_allclose((near + opposite) / 2, 0, atol=1e-8)
+    np.testing.assert_allclose((near - opposite)[1:] / 2e-5, [0.6 * rate, 0, 0.8 * rate], rtol=1e-4)
+    np.testing.assert_allclose(far, [np.log(1e4 * rate), 0.6, 0, 0.8], rtol=1e-3)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import HARTREE_FOCK, LIH, case, shaken, six_walkers, start_of, without_network
+from small_networks import HARTREE_FOCK, LIH, case, quick_jit, shaken, six_walkers, start_of, without_network
 
 from adiabat.electrons.hartree_fock import hartree_fock
 from adiabat.electrons.molecule import Molecule
@@ -31,7 +31,7 @@ def test_the_fit_is_the_hartree_fock_wavefunction_where_electrons_are(molecule):
         return fit - log, jnp.cos(phase) * sign
 
     with jax.enable_x64(True):
-        difference, sign = jax.tree.map(np.asarray, jax.jit(jax.vmap(both, in_axes=(None, 0)))(params, walkers))
+        difference, sign = jax.tree.map(np.asarray, quick_jit(jax.vmap(both, in_axes=(None, 0)))(params, walkers))
     ratio = np.exp(difference - np.median(difference)) * sign
     assert np.mean(ratio) ** 2 / np.mean(ratio**2) > 0.9
     assert start_of(molecule, 1).error < 0.05
@@ -41,9 +41,11 @@ def test_orbitals_are_block_diagonal_in_the_spins():
     psi = case(FermiNet, HARTREE_FOCK)
     network, start = psi.network, shaken(psi.network.init(0))["start"]
     with jax.enable_x64(True):
-        places = geometry(jnp.asarray(six_walkers()[0]), LIH.positions)
-        given = jax.tree.map(jnp.asarray, start)
-        orbitals = np.asarray(slater_determinant_orbitals(given, network.basis, network.spins, places))
+
+        def fitted(start, x):
+            return slater_determinant_orbitals(start, network.basis, network.spins, geometry(x, LIH.positions))
+
+        orbitals = np.asarray(quick_jit(fitted)(start, six_walkers()[0]))
     assert orbitals.shape == (2, 4, 4)
     assert not orbitals[:, :2, 2:].any()
     assert not orbitals[:, 2:, :2].any()

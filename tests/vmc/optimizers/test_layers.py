@@ -42,6 +42,7 @@ PROGRAMS = {
     "also elsewhere": (lambda w, x: x @ w + jnp.sum(w**2), False),
     "also returned": (lambda w, x: (x @ w, w), False),
     "transposed": (lambda w, x: x @ w.T, False),
+    "contracted with its outputs": (lambda w, x: jnp.einsum("ri,oi->ro", x, w), False),
     "from the left": (lambda w, x: w @ x.T, False),
     "with itself": (lambda w, x: x @ (w @ w), False),
     "scaled": (lambda w, x: x @ (2 * w), False),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Perceptron, jacobian, ravel, walkers
+from vmc_toys import Perceptron, jacobian, quick_jit, ravel, walkers
 
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
@@ -44,7 +44,7 @@ def assert_same_matrix(log_psi, params, data, chunk, rtol):
         table = scores(log_psi, params, data, chunk=chunk)
         return table, table.gram(), table.dot(vector), table.transpose_dot(jnp.asarray(weights), params)
 
-    table, gram, dot, transpose_dot = jax.jit(applied)(params, data)
+    table, gram, dot, transpose_dot = quick_jit(applied)(params, data)
     assert (table.rows, table.parts) == (rows, parts)
     assert gram.dtype == np.float64
     scale = np.abs(dense).max() ** 2 * dense.shape[1]

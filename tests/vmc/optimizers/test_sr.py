@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Perceptron, jacobian, ravel, walkers
+from vmc_toys import Perceptron, jacobian, quick_jit, ravel, walkers
 
 from adiabat.vmc.gradient import LossAndGrad
 from adiabat.vmc.optimizers import SROptimizer, Standard
@@ -37,7 +37,7 @@ class Problem:
         def run(params, state, data, residuals):
             return optimizer.update(None, state, params, batched_data=data, residuals=residuals)
 
-        return jax.jit(run)(self.params, state, self.data, self.residuals)
+        return quick_jit(run)(self.params, state, self.data, self.residuals)
 
     def scores(self):
         """``O``: centred, divided by the root of the number of walkers, real parts above imaginary ones, in float64."""
@@ -71,7 +71,6 @@ LAYERS, EXPLICIT = -1e9, 1e9  # what makes every layer be kept, or none
 @pytest.mark.parametrize(
     ("is_complex", "dtype", "chunk", "cost"),
     [
-        (False, "float64", None, LAYERS),
         (False, "float64", 4, LAYERS),
         (False, "float64", 1000, EXPLICIT),
         (False, "float32", None, LAYERS),
@@ -97,7 +96,7 @@ def test_the_direction_is_that_of_dense_linear_algebra(is_complex, dtype, chunk,
 
 def test_without_momentum_and_with_much_damping_it_is_the_gradient(problem):
     _, state = problem.update(optimizer(problem.network, spring_mu=None, damping=1e6))
-    gradient = jax.jit(problem.loss.gradient)(problem.params, problem.data, problem.residuals)
+    gradient = quick_jit(problem.loss.gradient)(problem.params, problem.data, problem.residuals)
     np.testing.assert_allclose(1e6 * ravel(state.direction), ravel(gradient), rtol=0, atol=1e-4)
 
 
@@ -114,11 +113,10 @@ def test_a_constant_energy_changes_nothing(problem):
     [
         (dict(max_norm="fixed"), lambda direction, length: 0.1),
         (dict(max_norm=0.02), lambda direction, length: 0.02),
-        (dict(max_norm=1e9), lambda direction, length: 0.1 * direction),
         (dict(max_length=0.001), lambda direction, length: 0.001 * direction / length),
-        (dict(learning_rate=Standard(0.2, 5.0)), lambda direction, length: 0.1 * direction),
+        (dict(learning_rate=Standard(0.2, 5.0), max_norm=1e9), lambda direction, length: 0.1 * direction),
     ],
-    ids=["fixed", "capped", "not capped", "length", "schedule"],
+    ids=["fixed", "capped", "length", "schedule, not capped"],
 )
 def test_the_step_keeps_to_its_limits(problem, settings, norm):
     updates, state = problem.update(optimizer(problem.network, **settings), step=5)
@@ -149,7 +147,7 @@ def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem):
     np.testing.assert_allclose(ravel(state.direction), problem.scores().T @ weights, rtol=1e-6, atol=1e-8)
 
 
-def test_scores_that_are_not_finite_stay_so_and_are_no_fallback(problem):
+def test_scores_that_are_not_finite_stay_so_and_are_no_fallback():
     broken = Problem()
     broken.data = {"electrons": np.where(np.arange(WALKERS)[:, None, None] == 3, np.nan, broken.data["electrons"])}
     updates, state = broken.update(optimizer(broken.network))

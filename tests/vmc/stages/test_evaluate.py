@@ -1,15 +1,17 @@
 """Evaluation: the right energy within its error bar, nothing changed but the walkers."""
 
+from dataclasses import dataclass, replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Exponential, Rows, coulomb, evaluation_stage, hydrogen, lengths, systems
+from vmc_toys import Exponential, Rows, coulomb, evaluation_stage, hydrogen, lengths, quick_jit, systems
 
-from adiabat.engine import Driver
-from adiabat.errors import NumericalError
-from adiabat.vmc import MCMCSampler, Total
-from adiabat.vmc.stages import estimates
+from adiabat.engine import Driver, State
+from adiabat.engine.state import Clock
+from adiabat.vmc import MCMCSampler
+from adiabat.vmc.stages import ErrorBelow, estimates
 
 A = 0.8
 ENERGY, VARIANCE = A**2 / 2 - A, (A * (A - 1)) ** 2
@@ -53,6 +55,20 @@ def test_parameters_stay_and_widths_are_those_after_the_burn_in(finished):
     assert np.mean(rows["acceptance"]) == pytest.approx(0.5, abs=0.1)
 
 
+def test_no_move_of_a_step_adapts():
+    """Within a step neither, which would spoil detailed balance without leaving a trace."""
+
+    class Unadaptable(MCMCSampler):
+        def adapt(self, state, acceptance):
+            raise AssertionError("evaluation adapts its moves")
+
+    sampler = Unadaptable(walkers=10)
+    stage = evaluation_stage(PSI, sampler)
+    state = State(systems(PSI, sampler), {"log_abs": np.zeros((1, 10), np.float32)}, Clock.start(0, 1, 0))
+    moved = jax.eval_shape(stage.pre_update, state)
+    assert moved.systems.batched_data["electrons"].shape == (1, 10, 1, 3)
+
+
 def test_log_psi_is_carried_from_step_to_step(finished):
     driver, _ = finished
     x = np.asarray(driver.state.systems.batched_data["electrons"][0])
@@ -71,44 +87,57 @@ def test_it_ends_when_the_error_bar_is_small_enough():
     assert total.mean == pytest.approx(ENERGY, abs=3 * total.error)
 
 
-def test_an_error_bar_that_is_itself_uncertain_does_not_end_it():
-    """An exact wavefunction has no variance: even so, a few steps are not enough to say so."""
-    exact, sampler = Exponential(1.0), MCMCSampler(walkers=2, steps=1)
-    stage = evaluation_stage(exact, sampler, iterations=64, error=0.1, check_interval=4)
-    driver = Driver(stage, systems=systems(exact, sampler))
-    driver.run()
-    assert driver.step_count >= 8
+def test_an_error_bar_that_is_itself_uncertain_does_not_end_it(finished):
+    """Few steps of two chains are not enough, whatever they say."""
+    driver, _ = finished
+    few = Driver(driver.stage, systems=systems(PSI, SAMPLER))
+    few.run(6)
+    own = few.own("evaluate")
+    two_chains = {name: replace(table, sums=table.sums[..., :2]) for name, table in own["tables"].items()}
+    own = {**own, "tables": two_chains}
+    generous = ErrorBelow(threshold=estimates(own)["total"].error, frequency=1)
+    assert generous.evaluate(few.state.replace(own=own)).tolist() == [False]
+    assert generous.evaluate(driver.state.replace(own=driver.own("evaluate"))).tolist() == [True]
 
 
-def test_a_sample_that_is_not_finite_ends_the_run_and_enters_no_mean():
+@dataclass(frozen=True)
+class Number:
+    """An estimator that is the same everywhere."""
+
+    value: complex
+
+    def evaluate(self, params, walker, previous):
+        return jnp.sum(walker["electrons"]) * 0 + self.value
+
+
+def computed(estimators):
+    """What `compute` makes of walkers just entered."""
+    stage = evaluation_stage(PSI, SAMPLER, estimators=estimators)
+
+    def step(systems, clock):
+        begun, own = stage.init(systems, jax.random.split(jax.random.key(0), 1))
+        return stage.compute(State(begun, own, clock, rejected=jnp.zeros(1, bool)))
+
+    with jax.enable_x64(True):
+        return quick_jit(step)(systems(PSI, SAMPLER), Clock.start(0, 1, 0))
+
+
+def test_a_step_with_samples_that_are_not_finite_is_rejected_and_they_are_counted():
     def broken(x):
         return jnp.where(lengths(x)[0] > 1.0, jnp.nan, coulomb(x))
 
-    stage = evaluation_stage(PSI, SAMPLER, estimators=hydrogen(PSI, broken), iterations=5)
-    driver = Driver(stage, systems=systems(PSI, SAMPLER), max_attempts=2)
-    with pytest.raises(NumericalError, match="nonfinite"):
-        driver.run()
-    assert int(driver.own("evaluate")["tables"]["total"].filled[0]) == 0
+    state = computed(hydrogen(PSI, broken))
+    beyond = np.sum(np.linalg.norm(state.systems.batched_data["electrons"][0, :, 0], axis=-1) > 1)
+    assert state.rejected.tolist() == [True]
+    assert float(state.metrics["nonfinite"][0]) == beyond > 0
 
 
 def test_a_complex_energy_is_recorded_by_its_real_part():
-    class Imaginary:
-        def evaluate(self, params, walker, previous):
-            return previous["real"] + 3j
-
-    estimators = {"real": Total(()), "total": Imaginary()}
-
-    class Zero:
-        def evaluate(self, params, walker, previous):
-            return jnp.sum(walker["electrons"]) * 0 - 2.0
-
-    estimators["real"] = Zero()
-    rows = Rows()
-    stage = evaluation_stage(PSI, SAMPLER, estimators=estimators, iterations=4)
-    driver = Driver(stage, systems=systems(PSI, SAMPLER), callbacks=[rows])
-    driver.run()
-    assert estimates(driver.own("evaluate"))["total"].mean == -2.0
-    assert rows["energy"].tolist() == [-2.0] * 4
-    assert rows["energy_imaginary"].tolist() == [3.0] * 4
-    assert rows["energy_variance"].tolist() == [0.0] * 4
-    assert jax.tree.leaves(driver.state.systems.params)[0].dtype == np.float32
+    state = computed({"total": Number(-2.0 + 3.0j)})
+    assert np.unique(state.own["tables"]["total"].sums[0, 0]).tolist() == [-2.0]
+    assert {name: float(value[0]) for name, value in state.metrics.items()} == {
+        "energy": -2.0,
+        "energy_imaginary": 3.0,
+        "energy_variance": 0.0,
+        "nonfinite": 0.0,
+    }

@@ -146,6 +146,7 @@ class DeterminantNetwork(abc.ABC):
         if from_hartree_fock:
             start = self.hartree_fock_start or HartreeFockStart.blank(self.basis, spins, self.n_determinants)
             params["start"] = start.init(self.dtype)
+            params["envelopes"] = start.envelopes(self.basis, spins, self.dtype)
         return params
 
     def log_psi(self, params: Params, x: Float[Array, "electrons 3"]) -> tuple[Float[Array, ""], Float[Array, ""]]:

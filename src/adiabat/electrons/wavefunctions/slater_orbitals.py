@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from adiabat.electrons.hartree_fock import pyscf_molecule
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.multi_determinant import DeterminantExpansion
+from adiabat.electrons.wavefunctions.envelopes import Envelope
 from adiabat.electrons.wavefunctions.geometry import Geometry, cusp_rates, cuspless_length
 from adiabat.electrons.wavefunctions.spins import Spins
 
@@ -85,6 +86,29 @@ class HartreeFockStart:
         sizes = [channel.stop - channel.start for channel in spins.channels]
         coefficients = [np.ones((basis.size, determinants, size)) for size in sizes]
         return cls(np.ones(basis.shells), coefficients, np.ones(determinants))
+
+    def envelopes(self, basis: SlaterBasis, spins: Spins, dtype: str) -> list[Envelope]:
+        """Envelopes that decay as the orbitals do, so that the network's part leaves each orbital where it is.
+
+        The share and the mean exponent of each nucleus in an orbital's squared coefficients give weight and decay.
+        Without them, a core orbital would reach the other nuclei, and walkers would get stuck in states where an atom's
+        core is empty.
+        """
+        split = len(basis.s_centers)
+        centers = np.concatenate([basis.s_centers, np.repeat(np.array(basis.p_centers, dtype=int), 3)])
+        exponents = np.concatenate([self.exponents[:split], np.repeat(self.exponents[split:], 3)])
+        norms = np.concatenate([np.pi / exponents[:split] ** 3, np.pi / exponents[split:] ** 5])
+        of_nucleus = centers == np.arange(len(basis.charges))[:, None]
+        columns = np.concatenate(self.coefficients, axis=-1)  # (functions, determinants, electrons)
+        shares = columns**2 * norms[:, None, None]
+        weight = np.einsum("af,fkj->akj", of_nucleus, shares)
+        decay = np.einsum("af,f,fkj->akj", of_nucleus, exponents, shares) / np.maximum(weight, 1e-30)
+        nuclei = len(basis.charges)
+        one = {
+            "weight": np.sqrt(weight / weight.max(axis=0)).reshape(nuclei, -1).astype(dtype),
+            "decay": np.clip(decay, 0.5, None).reshape(nuclei, -1).astype(dtype),
+        }
+        return [{name: array.copy() for name, array in one.items()} for _ in spins.channels]
 
     def init(self, dtype: str) -> dict[str, Any]:
         """Parameters: logarithms of the exponents (which stay positive), and the coefficients."""

@@ -37,6 +37,7 @@ class VMCWorkStageConfig(WorkStageConfig):
 class EvaluationWorkStageConfig(WorkStageConfig):
     """Settings of evaluation."""
 
+    iterations: int = setting(100, min=1, help="most steps of the stage")
     error: float | None = setting(
         None,
         above=0,
