@@ -11,34 +11,34 @@ from adiabat.electrons.wavefunctions.spins import Spins
 
 pytestmark = pytest.mark.usefixtures("x64")
 
-ANY_PARAMETER = [-1e4, -40.0, -1.0, 0.0, 1.0, 40.0, 1e4]
+ANY_PARAMETER = np.array([-1e4, -40.0, -1.0, 0.0, 1.0, 40.0, 1e4])
+SPINS = [Spins(2, 0), Spins(1, 1), Spins(0, 2)]
 
 
-def pair_factor(r, parameter, spins):
-    """Two electrons at these distances from each other."""
+def pair_factor(parameters, distances, spins):
+    """Values and slopes (parameters, distances) of the factor of two electrons."""
 
-    def of(r, parameter):
+    def of(parameter, r):
         places = geometry(jnp.array([[0.0, 0, 0], [0, 0, 1]]) * r, np.zeros((1, 3)))
         return electron_jastrow({"range": jnp.full(2, parameter)}, spins, places)
 
-    return jax.jit(jax.vmap(jax.value_and_grad(of), in_axes=(0, None)))(jnp.asarray(r), parameter)
+    for_all = jax.vmap(jax.vmap(jax.value_and_grad(of, argnums=1), in_axes=(None, 0)), in_axes=(0, None))
+    return jax.tree.map(np.asarray, jax.jit(for_all)(parameters, distances))
 
 
-@pytest.mark.parametrize("parameter", ANY_PARAMETER)
-@pytest.mark.parametrize("spins", [Spins(2, 0), Spins(1, 1), Spins(0, 2)])
-def test_it_is_finite_and_rises_with_the_distance_for_every_parameter(parameter, spins):
-    values, slopes = pair_factor(np.geomspace(1e-12, 1e3, 60), parameter, spins)
+@pytest.mark.parametrize("spins", SPINS)
+def test_it_is_finite_and_rises_with_the_distance_for_every_parameter(spins):
+    values, slopes = pair_factor(ANY_PARAMETER, np.geomspace(1e-12, 1e3, 60), spins)
     assert np.all(np.isfinite(values))
     assert np.all(np.isfinite(slopes))
     assert np.all(values <= 0)
     assert np.all(slopes >= 0)
 
 
-@pytest.mark.parametrize("parameter", [-4.0, 0.0, 5.0])
-@pytest.mark.parametrize(("spins", "cusp"), [(Spins(2, 0), 0.25), (Spins(0, 2), 0.25), (Spins(1, 1), 0.5)])
-def test_the_electron_cusp_is_exact_for_every_range(parameter, spins, cusp):
-    _, slopes = pair_factor([1e-9], parameter, spins)
-    assert float(slopes[0]) == pytest.approx(cusp, rel=1e-6)
+@pytest.mark.parametrize(("spins", "cusp"), zip(SPINS, [0.25, 0.5, 0.25], strict=True))
+def test_the_electron_cusp_is_exact_for_every_range(spins, cusp):
+    _, slopes = pair_factor(np.array([-4.0, 0.0, 5.0]), np.array([1e-9]), spins)
+    np.testing.assert_allclose(slopes, cusp, rtol=1e-6)
 
 
 def test_every_pair_counts_once_with_the_range_of_its_spins():

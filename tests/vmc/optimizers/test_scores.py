@@ -68,12 +68,10 @@ def test_products_with_the_scores_are_those_with_the_explicit_matrix(is_complex,
     assert len(table.layers) == (3 if keep == "all kept by layers" else 0)
 
 
-@pytest.mark.parametrize(
-    "network", [FermiNet(layers=2, pair_width=4), Psiformer(layers=1)], ids=["FermiNet", "Psiformer"]
-)
-def test_the_scores_of_our_networks_in_single_precision(network):
+@pytest.mark.parametrize("kind", [FermiNet, pytest.param(Psiformer, marks=pytest.mark.slow)])
+def test_the_scores_of_our_networks_in_single_precision(kind):
     hydrogen = Molecule(("H", "H"), np.array([[0, 0, 0], [0, 0, 1.4]]))
-    network = type(network)(**{**vars(network), "molecule": hydrogen, "start": "random", "determinants": 2})
+    network = kind(molecule=hydrogen, start="random", layers=2, determinants=2)
     log_psi = as_log_psi(network.log_psi)
     table = assert_same_matrix(log_psi, network.init(0), walkers(WALKERS, dtype="float32"), None, 1e-6)
     assert table.layers

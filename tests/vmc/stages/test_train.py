@@ -63,6 +63,7 @@ def test_training_finds_the_exact_ground_state_of_hydrogen(optimizer):
     assert rows["energy_variance"][-1] < 1e-3 * rows["energy_variance"][0]
 
 
+@pytest.mark.slow
 def test_a_system_does_not_know_its_neighbours():
     """Two systems at once: the first one goes as it does alone."""
     psi, alone, together = Exponential(0.7), Rows(), Rows()
