@@ -91,8 +91,6 @@ class LiveProgress(AbstractCallback):
         elif kind == "compile_finished":
             with self._lock:
                 self._compiling.pop(message.removeprefix("compiled ").rpartition(" in ")[0], None)
-        elif kind == "stage_left":
-            self._leave_stage()
         if kind in ALWAYS_SAID or (self.verbose and kind not in NEVER_SAID):
             self._say(message)
 

@@ -153,7 +153,7 @@ class DeterminantNetwork(abc.ABC):
         """log|psi| and phase (0 or pi) of one walker; spin-up electrons come first. Positions in bohr."""
         places = geometry(x, self._wired.positions)
         log_abs, phase = log_sum_of_determinants(
-            self.orbitals(params, x), params["start"]["determinants"] if "start" in params else None
+            self._orbitals_at(params, places), params["start"]["determinants"] if "start" in params else None
         )
         if "jastrow" in params:
             log_abs = log_abs + electron_jastrow(params["jastrow"], self.spins, places)
@@ -165,7 +165,10 @@ class DeterminantNetwork(abc.ABC):
         self, params: Params, x: Float[Array, "electrons 3"]
     ) -> Float[Array, "determinants electrons electrons"]:
         """``phi[k, i, j]``: orbital j of determinant k at electron i."""
-        spins, places = self.spins, geometry(x, self._wired.positions)
+        return self._orbitals_at(params, geometry(x, self._wired.positions))
+
+    def _orbitals_at(self, params: Params, places: Geometry) -> Float[Array, "determinants electrons electrons"]:
+        spins = self.spins
         h = self.trunk(params["trunk"], places)
         decays = envelopes(params["envelopes"], spins, self.electron_nucleus_lengths(places))
         rows = [

@@ -42,7 +42,7 @@ class SROptimizer:
     learning_rate: Schedule = setting(
         factory=Standard,
         kind="schedules",
-        help="step size along the natural gradient (imaginary time, hartree^-1)",
+        help="step size along the natural gradient: half the imaginary time of a step",
     )
     max_norm: float | Literal["fixed"] | None = setting(
         None, help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate"
