@@ -100,3 +100,17 @@ def test_energy_of_evaluation_is_that_of_all_steps():
 @pytest.mark.parametrize(("seconds", "text"), [(6.6, "0:07"), (754, "12:34"), (11045, "3:04:05"), (-1, "0:00")])
 def test_duration(seconds, text):
     assert duration(float(seconds)) == text
+
+
+def test_rows_that_come_after_a_stage_was_left_join_its_average():
+    out = io.StringIO()
+    live = LiveProgress(Console(file=out, width=200), interval=1e9)
+    live.on_run_start(0, DRIVER)
+    energies = -8.07 + 0.01 * np.random.default_rng(0).standard_normal(60)
+    live.on_rows([energy_row("train", step, energy) for step, energy in enumerate(energies)], DRIVER)
+    live.on_event("stage_left", "train left after 61 steps", DRIVER)
+    live.on_rows([energy_row("train", 60)], DRIVER)
+    live.on_run_end(160, DRIVER)
+    last = out.getvalue().splitlines()[-1]
+    assert last.startswith("train")
+    assert "(?)" not in last
