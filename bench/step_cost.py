@@ -101,7 +101,7 @@ def _parts(stage: VMCWorkStage, system: SamplingState) -> dict[str, Call]:
     log_psi = optimizer.f_log_psi
 
     def moves(params: Any, chains: Chains, key: Array) -> Any:
-        return plan.sample(params, chains, key, plan.steps, adapt=True)
+        return plan.sample(params, chains, key)
 
     def laplacian(params: Any, walker: Any) -> Array:
         return kinetic.evaluate(params, walker, {})
@@ -116,7 +116,7 @@ def _parts(stage: VMCWorkStage, system: SamplingState) -> dict[str, Call]:
     def update(params: Any, state: Any, walkers: Any, residuals: Array) -> Any:
         return optimizer.update(None, state, params, batched_data=walkers, residuals=residuals)
 
-    chains = jax.jit(plan.start)(params, walkers, system.sampler_state)
+    chains = Chains(dict(walkers), jax.jit(plan.log_abs)(params, walkers), dict(system.sampler_state))
     residuals = jax.jit(stage.loss_grads.residuals)(jax.jit(stage.evaluate)(params, walkers)["total"])
     table = jax.jit(score_table)(params, walkers)
     gram = jax.jit(Scores.gram)(table)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from vmc_toys import lengths, walkers
 
-from adiabat.vmc.sampling import MCMCSampler, SamplePlan
+from adiabat.vmc.sampling import Chains, MCMCSampler, SamplePlan
 
 ALL, SINGLE = "all-electron", "single-electron"
 
@@ -24,11 +24,20 @@ def growing_scale(x):
 
 def compiled(plan, moves, *, adapt):
     """``(chains, seed) -> (chains, statistics)``."""
-    return jax.jit(lambda chains, seed: plan.sample(None, chains, jax.random.key(seed), moves, adapt=adapt))
+    return jax.jit(lambda chains, seed: plan.sample(None, chains, jax.random.key(seed), moves=moves, adapt=adapt))
 
 
 def start(plan, data):
-    return jax.jit(lambda data: plan.start(None, data, plan.init()))(data)
+    """Chains whose log|psi| was evaluated and that have not moved."""
+
+    def evaluate(data):
+        return plan.sample(None, Chains.of(data, plan.init()), jax.random.key(0), moves=0, evaluated=False)
+
+    chains, made = jax.jit(evaluate)(data)
+    assert made == (0, 0)
+    for field, given in data.items():
+        np.testing.assert_array_equal(chains.walkers[field], given)
+    return chains
 
 
 @pytest.fixture(scope="module", params=[(ALL, None), (ALL, growing_scale), (SINGLE, None), (SINGLE, growing_scale)])

@@ -16,8 +16,8 @@ from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwo
 from adiabat.engine import Stage, State, over_systems
 from adiabat.vmc.optimizers import AdamOptimizer
 from adiabat.vmc.sampling import MCMCSampler, SamplePlan
-from adiabat.vmc.stages.sampling_stage import all_finite, with_metrics
-from adiabat.vmc.stages.state import SamplingState, spread
+from adiabat.vmc.stages.sampling_stage import all_finite, move_walkers, with_metrics
+from adiabat.vmc.stages.state import SamplingState
 from adiabat.vmc.walkers import over_walkers
 
 
@@ -89,30 +89,19 @@ class Pretrain(Stage):
         return SamplingState.partition(), PartitionSpec()
 
     def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
-        """Burn-in in the Hartree-Fock density, and the optimizer's state."""
-
-        def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
-            plan = self._plan
-            chains = plan.start(system.params, spread(system.batched_data, self.mesh), system.sampler_state)
-            moves = self.config.burn_in * plan.steps
-            if moves:
-                chains, _ = plan.sample(system.params, chains, key, moves, adapt=True)
-            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
-            return system, self._optimizer.init(system.params)
-
-        return over_systems(enter)(systems, keys)
+        """The optimizer's state."""
+        del keys
+        return systems, over_systems(lambda system: self._optimizer.init(system.params))(systems)
 
     def pre_update(self, state: State) -> State:
-        """Walkers move in the Hartree-Fock density."""
+        """Walkers move in the Hartree-Fock density; those that have just entered burn in first."""
 
-        def sample(system: SamplingState, key: Array) -> tuple[SamplingState, dict[str, Array]]:
-            plan = self._plan
-            chains = plan.start(system.params, spread(system.batched_data, self.mesh), system.sampler_state)
-            chains, moves = plan.sample(system.params, chains, key, plan.steps, adapt=True)
-            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
-            return system, {"acceptance": moves.acceptance}
+        def sample(system: SamplingState, key: Array, age: Array) -> tuple[SamplingState, dict[str, Array]]:
+            burn_in = jnp.where(age == 0, self.config.burn_in * self.sampler.steps, 0)
+            return move_walkers(self._plan, system, key, burn_in, self.mesh)
 
-        systems, row = over_systems(sample)(state.systems, state.keys("pre_update"))
+        keys = state.keys("pre_update")
+        systems, row = over_systems(sample)(state.systems, keys, state.clock.stage_age)
         return with_metrics(state.replace(systems=systems), row)
 
     def compute(self, state: State) -> State:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from adiabat.config import setting, wired
 
@@ -73,6 +73,13 @@ class Chains(NamedTuple):
     log_abs: Float[Array, " walkers"]
     samplers: dict[str, SamplerState]
 
+    @staticmethod
+    def of(walkers: Walkers, samplers: Mapping[str, SamplerState]) -> Chains:
+        """Chains whose log|psi| is not evaluated yet."""
+        x = next(iter(walkers.values()))
+        unknown = jnp.full(x.shape[0], -jnp.inf, jnp.promote_types(x.dtype, jnp.float32))
+        return Chains(dict(walkers), unknown, dict(samplers))
+
 
 class MoveStatistics(NamedTuple):
     """What happened in a series of moves."""
@@ -106,53 +113,88 @@ class SamplePlan:
         """Moves of every field between two evaluations."""
         return max(sampler.steps for sampler in self.samplers.values())
 
-    def start(self, params: Any, walkers: Walkers, samplers: Mapping[str, SamplerState]) -> Chains:
-        """Chains at these walkers; the only place where log|psi| is evaluated without a move."""
-        return Chains(dict(walkers), self.log_abs(params, walkers), dict(samplers))
-
     def sample(
-        self, params: Any, chains: Chains, key: Key[Array, ""], moves: int, *, adapt: bool
+        self,
+        params: Any,
+        chains: Chains,
+        key: Key[Array, ""],
+        *,
+        moves: int | None = None,
+        burn_in: int | Int[Array, ""] = 0,
+        adapt: bool = True,
+        evaluated: bool | Bool[Array, ""] = True,
     ) -> tuple[Chains, MoveStatistics]:
-        """Make ``moves`` moves of every field, carrying log|psi| along."""
+        """Move every field, carrying log|psi| along.
 
-        def move(chains: Chains, key: Array) -> tuple[Chains, MoveStatistics]:
-            statistics = []
-            for number, field in enumerate(self.samplers):
-                chains, made = self._move_field(params, chains, field, jax.random.fold_in(key, number), adapt)
-                statistics.append(made)
-            return chains, jax.tree.map(lambda *values: jnp.mean(jnp.stack(values)), *statistics)
+        All of it is one loop around one evaluation of log|psi|: that makes the program small, and quick to compile.
 
-        chains, made = jax.lax.scan(move, chains, jax.random.split(key, moves))
-        return chains, MoveStatistics(jnp.mean(made.acceptance), jnp.sum(made.nonfinite))
+        Parameters
+        ----------
+        moves : int, optional
+            Moves of each field that count; default ``steps``.
+        burn_in : int
+            Moves before these, which adapt the widths and are in no statistics.
+        adapt : bool
+            Whether the widths adapt in the moves that count, too.
+        evaluated : bool
+            Whether ``chains.log_abs`` holds log|psi|; where not, it is evaluated before the first move.
+        """
+        moves = self.steps if moves is None else moves
+        # From -infinity every move is accepted, so that a first one onto the walkers themselves evaluates them.
+        chains = chains._replace(log_abs=jnp.where(evaluated, chains.log_abs, -jnp.inf))
+        nothing = MoveStatistics(*jnp.zeros(2, chains.log_abs.dtype))
+
+        def move(number: Array, carry: tuple[Chains, MoveStatistics]) -> tuple[Chains, MoveStatistics]:
+            chains, sums = carry
+            in_place, counts = number < 0, number >= burn_in
+            move_key = jax.random.fold_in(key, number)
+            for index, field in enumerate(self.samplers):
+                field_key = jax.random.fold_in(move_key, index)
+                adapts = ~in_place & (~counts | adapt)
+                chains, made = self._move_field(params, chains, field, field_key, in_place, adapts)
+                sums = jax.tree.map(lambda total, each: total + jnp.where(counts, each, 0), sums, made)
+            return chains, sums
+
+        first = jnp.where(evaluated, 0, -1).astype(jnp.int32)
+        last = jnp.asarray(burn_in + moves, jnp.int32)
+        chains, sums = jax.lax.fori_loop(first, last, move, (chains, nothing))
+        return chains, sums._replace(acceptance=sums.acceptance / max(moves * len(self.samplers), 1))
 
     def _move_field(
-        self, params: Any, chains: Chains, field: str, key: Array, adapt: bool
+        self, params: Any, chains: Chains, field: str, key: Array, in_place: Array, adapts: Array
     ) -> tuple[Chains, MoveStatistics]:
+        """One move of a field; ``in_place``: onto the walkers themselves, whose log|psi| is found thereby."""
         sampler = self.samplers[field]
         state = chains.samplers[field]
+        x = chains.walkers[field]
         propose_key, accept_key = jax.random.split(key)
-        proposed, hastings = sampler.propose(propose_key, chains.walkers[field], state.width)
+        proposed, hastings = sampler.propose(propose_key, x, state.width)
+        proposed, hastings = jnp.where(in_place, x, proposed), jnp.where(in_place, 0, hastings)
         if sampler.moves == "all-electron":
             chains, made = self._metropolis(params, chains, field, proposed, jnp.sum(hastings, axis=-1), accept_key)
         else:
 
-            def move_one(chains: Chains, particle: Array) -> tuple[Chains, MoveStatistics]:
-                x = chains.walkers[field]
-                candidate = x.at[:, particle].set(proposed[:, particle])
+            def move_one(particle: Array, carry: tuple[Chains, MoveStatistics]) -> tuple[Chains, MoveStatistics]:
+                chains, sums = carry
+                candidate = chains.walkers[field].at[:, particle].set(proposed[:, particle])
                 one_key = jax.random.fold_in(accept_key, particle)
-                return self._metropolis(params, chains, field, candidate, hastings[:, particle], one_key)
+                chains, made = self._metropolis(params, chains, field, candidate, hastings[:, particle], one_key)
+                return chains, jax.tree.map(jnp.add, sums, made)
 
-            chains, each = jax.lax.scan(move_one, chains, jnp.arange(proposed.shape[1], dtype=jnp.int32))
-            made = MoveStatistics(jnp.mean(each.acceptance), jnp.sum(each.nonfinite))
-        if adapt:
-            state = sampler.adapt(state, made.acceptance)
+            particles = x.shape[1]
+            count = jnp.where(in_place, 1, particles).astype(jnp.int32)
+            nothing = MoveStatistics(*jnp.zeros(2, chains.log_abs.dtype))
+            chains, sums = jax.lax.fori_loop(jnp.int32(0), count, move_one, (chains, nothing))
+            made = sums._replace(acceptance=sums.acceptance / particles)
+        adapted = sampler.adapt(state, made.acceptance)
+        state = jax.tree.map(lambda new, old: jnp.where(adapts, new, old), adapted, state)
         return chains._replace(samplers={**chains.samplers, field: state}), made
 
     def _metropolis(
         self, params: Any, chains: Chains, field: str, proposed: Array, hastings: Array, key: Array
     ) -> tuple[Chains, MoveStatistics]:
         candidate = {**chains.walkers, field: proposed}
-        log_abs = self.log_abs(params, candidate)
+        log_abs = self.log_abs(params, candidate).astype(chains.log_abs.dtype)
         log_uniform = jnp.log(jax.random.uniform(key, log_abs.shape, log_abs.dtype))
         finite = jnp.isfinite(log_abs) | (log_abs == -jnp.inf)  # minus infinity is a node
         accept = finite & (log_uniform < 2 * (log_abs - chains.log_abs) + hastings)

@@ -36,7 +36,10 @@ def test_the_energy_is_within_its_error_bar(finished):
     assert list(found) == ["kinetic", "potential", "total"]
     assert total.mean == pytest.approx(ENERGY, abs=3 * total.error)
     assert total.error < 0.1 * np.sqrt(VARIANCE)
-    assert total.variance == pytest.approx(VARIANCE, rel=0.3)
+    # The local energy goes as 1/r near the nucleus, whose fourth moment is infinite: an estimate of the variance has no
+    # error bar. It is that of the samples, and of the right size.
+    assert total.variance == pytest.approx(np.mean(rows["energy_variance"][total.equilibration_steps :]), rel=0.02)
+    assert 0.5 * VARIANCE < total.variance < 2 * VARIANCE
     assert (total.n_steps, total.n_chains, total.nonfinite) == (300, 100, 0)
     # The virial theorem does not hold at a != 1, but the parts are known: T = a^2 / 2, V = -a.
     assert found["kinetic"].mean == pytest.approx(A**2 / 2, abs=3 * found["kinetic"].error)
@@ -55,18 +58,24 @@ def test_parameters_stay_and_widths_are_those_after_the_burn_in(finished):
     assert np.mean(rows["acceptance"]) == pytest.approx(0.5, abs=0.1)
 
 
-def test_no_move_of_a_step_adapts():
+@pytest.mark.parametrize(("age", "width"), [(0, 0.0), (1, 0.7)])
+def test_moves_adapt_in_the_burn_in_and_in_no_step(age, width):
     """Within a step neither, which would spoil detailed balance without leaving a trace."""
 
-    class Unadaptable(MCMCSampler):
+    class ToZero(MCMCSampler):
         def adapt(self, state, acceptance):
-            raise AssertionError("evaluation adapts its moves")
+            return state._replace(width=0 * state.width)
 
-    sampler = Unadaptable(walkers=10)
-    stage = evaluation_stage(PSI, sampler)
-    state = State(systems(PSI, sampler), {"log_abs": np.zeros((1, 10), np.float32)}, Clock.start(0, 1, 0))
-    moved = jax.eval_shape(stage.pre_update, state)
-    assert moved.systems.batched_data["electrons"].shape == (1, 10, 1, 3)
+    sampler = ToZero(walkers=10, width=0.7)
+    stage = evaluation_stage(PSI, sampler, burn_in=5)
+    clock = Clock.start(0, 1, 0).replace(stage_age=np.full(1, age, np.int32))
+    state = State(systems(PSI, sampler), {"log_abs": np.zeros((1, 10), np.float32)}, clock)
+    moved = quick_jit(stage.pre_update)(state)
+    assert moved.systems.sampler_state["electrons"].width == pytest.approx(width)
+    stays = np.all(moved.systems.batched_data["electrons"] == state.systems.batched_data["electrons"], axis=(2, 3))
+    assert np.any(~stays)
+    # Where moves have no width all are accepted; a step that adapted would show it.
+    assert (moved.metrics["acceptance"] == 1) == (width == 0)
 
 
 def test_log_psi_is_carried_from_step_to_step(finished):

@@ -104,7 +104,7 @@ def test_without_averaging_and_cooldown_the_last_parameters_go_on():
 
 def test_the_reported_energy_is_not_clipped_but_the_gradient_is():
     def outlier(x):
-        return coulomb(x) + jnp.where(lengths(x)[0] > 3.0, 1e4, 0.0)
+        return coulomb(x) + jnp.where(lengths(x)[0] > 4.0, 1e4, 0.0)
 
     psi, moments = Exponential(0.9), []
     for clip in (None, 5.0):
@@ -112,7 +112,7 @@ def test_the_reported_energy_is_not_clipped_but_the_gradient_is():
         stage = train_stage(psi, AdamOptimizer(), SAMPLER, estimators=estimators, clip=clip, burn_in=5)
         state = taken(stage, systems(psi, SAMPLER))
         r = np.linalg.norm(np.asarray(state.systems.batched_data["electrons"], np.float64)[0, :, 0], axis=-1)
-        energies = -(0.9**2) / 2 + (0.9 - 1) / r + 1e4 * (r > 3)
+        energies = -(0.9**2) / 2 + (0.9 - 1) / r + 1e4 * (r > 4)
         assert float(state.metrics["energy"][0]) == pytest.approx(np.mean(energies), rel=1e-5)
         moments.append(abs(float(state.scratch["opt_state"][0].mu["a"][0])))
     assert np.mean(energies) > 10

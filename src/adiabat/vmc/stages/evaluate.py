@@ -15,7 +15,7 @@ from adiabat.vmc.block_table import BlockTable
 from adiabat.vmc.sampling import Chains
 from adiabat.vmc.stages.config import EvaluationWorkStageConfig
 from adiabat.vmc.stages.sampling_stage import ENERGY, SamplingStage, energy_row, with_metrics
-from adiabat.vmc.stages.state import SamplingState
+from adiabat.vmc.stages.state import SamplingState, spread
 from adiabat.vmc.statistics import Estimate
 
 
@@ -52,26 +52,32 @@ class EvaluationWorkStage(SamplingStage):
         return EvalStageBuilder(cfg, wavefunction, **kwargs)
 
     def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
-        """Burn-in with the final parameters, and empty tables."""
+        """Empty tables."""
+        del keys
 
-        def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
-            chains = self.start(system, key)
-            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+        def enter(system: SamplingState) -> Any:
             tables = {name: block_table.init(self._n_walkers) for name in self.estimators}
-            return system, {"log_abs": chains.log_abs, "tables": jax.tree.map(jax.numpy.asarray, tables)}
+            chains = Chains.of(system.batched_data, system.sampler_state)
+            return {"log_abs": chains.log_abs, "tables": jax.tree.map(jax.numpy.asarray, tables)}
 
-        return over_systems(enter)(systems, keys)
+        return systems, over_systems(enter)(systems)
 
     def pre_update(self, state: State) -> State:
-        """Walkers move with frozen widths, log|psi| carried along from step to step."""
+        """Walkers move with frozen widths, log|psi| carried along from step to step.
 
-        def sample(system: SamplingState, log_abs: Array, key: Array) -> tuple[Any, Array, dict[str, Array]]:
-            chains = Chains(dict(system.batched_data), log_abs, dict(system.sampler_state))
-            chains, moves = self.sample_plan.sample(system.params, chains, key, self.sample_plan.steps, adapt=False)
+        A system that has just entered burns in first with its final parameters, and that adapts the widths.
+        """
+
+        def sample(system: SamplingState, log_abs: Array, key: Array, age: Array) -> tuple[Any, Array, Any]:
+            chains = Chains(dict(spread(system.batched_data, self.mesh)), log_abs, dict(system.sampler_state))
+            chains, moves = self.sample_plan.sample(
+                system.params, chains, key, burn_in=self.burn_in(age), adapt=False, evaluated=age > 0
+            )
             row = {"acceptance": moves.acceptance, "nonfinite_proposals": moves.nonfinite}
-            return system.replace(batched_data=chains.walkers), chains.log_abs, row
+            return system.replace(batched_data=chains.walkers, sampler_state=chains.samplers), chains.log_abs, row
 
-        systems, log_abs, row = over_systems(sample)(state.systems, state.own["log_abs"], state.keys("pre_update"))
+        given = (state.systems, state.own["log_abs"], state.keys("pre_update"), state.clock.stage_age)
+        systems, log_abs, row = over_systems(sample)(*given)
         return with_metrics(state.replace(systems=systems, own={**state.own, "log_abs": log_abs}), row)
 
     def compute(self, state: State) -> State:

@@ -63,13 +63,9 @@ class SamplingStage(Stage):
     def _n_walkers(self) -> int:
         return next(iter(self.sample_plan.samplers.values())).walkers
 
-    def start(self, system: SamplingState, key: Array) -> Chains:
-        """Chains of a system that enters, after the burn-in, which adapts the widths of the moves."""
-        chains = self.sample_plan.start(system.params, spread(system.batched_data, self.mesh), system.sampler_state)
-        moves = self.config.burn_in * self.sample_plan.steps
-        if moves:
-            chains, _ = self.sample_plan.sample(system.params, chains, key, moves, adapt=True)
-        return chains
+    def burn_in(self, age: Array) -> Array:
+        """Moves to be discarded before those of a step, for a system that is so many steps old in this stage."""
+        return jnp.where(age == 0, self.config.burn_in * self.sample_plan.steps, 0)
 
     def evaluate(self, params: Any, walkers: Mapping[str, Array]) -> dict[str, Array]:
         """Values (walkers,) of all estimators."""
@@ -78,6 +74,17 @@ class SamplingStage(Stage):
             return evaluate_all(self.estimators, params, walker)
 
         return over_walkers(of_one, chunk=self.chunk, mesh=self.mesh)(params, walkers)
+
+
+def move_walkers(
+    plan: SamplePlan, system: SamplingState, key: Array, burn_in: Array | int, mesh: Mesh | None
+) -> tuple[SamplingState, dict[str, Array]]:
+    """A system whose walkers have moved, and the row of it. The widths of the moves adapt; log|psi| is evaluated anew,
+    the parameters having changed."""
+    chains = Chains.of(spread(system.batched_data, mesh), system.sampler_state)
+    chains, moves = plan.sample(system.params, chains, key, burn_in=burn_in, evaluated=False)
+    system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
+    return system, {"acceptance": moves.acceptance, "nonfinite_proposals": moves.nonfinite}
 
 
 def with_metrics(state: State, metrics: Mapping[str, Array]) -> State:
@@ -103,4 +110,4 @@ def all_finite(tree: Any) -> Array:
     return jnp.all(jnp.stack(checks)) if checks else jnp.asarray(True)
 
 
-__all__ = ["ENERGY", "SamplingStage", "all_finite", "energy_row", "over_systems", "with_metrics"]
+__all__ = ["ENERGY", "SamplingStage", "all_finite", "energy_row", "move_walkers", "over_systems", "with_metrics"]

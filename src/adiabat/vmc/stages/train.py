@@ -13,8 +13,15 @@ from adiabat.engine import State, over_systems
 from adiabat.vmc.gradient import LossAndGrad
 from adiabat.vmc.protocols import OptimizerLike
 from adiabat.vmc.stages.config import VMCWorkStageConfig
-from adiabat.vmc.stages.sampling_stage import ENERGY, SamplingStage, all_finite, energy_row, with_metrics
-from adiabat.vmc.stages.state import SamplingState, spread
+from adiabat.vmc.stages.sampling_stage import (
+    ENERGY,
+    SamplingStage,
+    all_finite,
+    energy_row,
+    move_walkers,
+    with_metrics,
+)
+from adiabat.vmc.stages.state import SamplingState
 
 FINAL_RATE = 0.05
 """What updates have shrunk to at the end of the cooldown."""
@@ -45,27 +52,22 @@ class VMCWorkStage(SamplingStage):
         return {**super().signature(), "optimizer": self.optimizer_name}
 
     def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
-        """Burn-in, and the optimizer's state."""
+        """The optimizer's state."""
+        del keys
 
-        def enter(system: SamplingState, key: Array) -> tuple[SamplingState, Any]:
-            chains = self.start(system, key)
-            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
-            return system, {"opt_state": self.optimizer.init(system.params), "average": system.params}
+        def enter(system: SamplingState) -> Any:
+            return {"opt_state": self.optimizer.init(system.params), "average": system.params}
 
-        return over_systems(enter)(systems, keys)
+        return systems, over_systems(enter)(systems)
 
     def pre_update(self, state: State) -> State:
-        """Walkers move; the widths of the moves adapt. log|psi| is evaluated anew, the parameters having changed."""
+        """Walkers move; a system that has just entered burns in first."""
 
-        def sample(system: SamplingState, key: Array) -> tuple[SamplingState, dict[str, Array]]:
-            plan = self.sample_plan
-            walkers = spread(system.batched_data, self.mesh)
-            chains = plan.start(system.params, walkers, system.sampler_state)
-            chains, moves = plan.sample(system.params, chains, key, plan.steps, adapt=True)
-            system = system.replace(batched_data=chains.walkers, sampler_state=chains.samplers)
-            return system, {"acceptance": moves.acceptance, "nonfinite_proposals": moves.nonfinite}
+        def sample(system: SamplingState, key: Array, age: Array) -> tuple[SamplingState, dict[str, Array]]:
+            return move_walkers(self.sample_plan, system, key, self.burn_in(age), self.mesh)
 
-        systems, row = over_systems(sample)(state.systems, state.keys("pre_update"))
+        keys = state.keys("pre_update")
+        systems, row = over_systems(sample)(state.systems, keys, state.clock.stage_age)
         return with_metrics(state.replace(systems=systems), row)
 
     def inject(self, state: State, samples: Any) -> State:
