@@ -102,12 +102,13 @@ class _Run:
         resuming = any(folder.checkpoints.glob("*.npz"))
         self.log = RunLog(folder.log, append=resuming)
         self.log.say(plan.molecule.source)
-        hf = self._hartree_fock() if plan.needs_pretraining else None
+        # Before anything compiles: it takes seconds, and many times as long beside a thread that traces.
+        hf = self._hartree_fock() if plan.needs_pretraining or not resuming else None
         config = plan.train.config
         self.driver = Driver(
             plan.stages(hf),
             seed=plan.seed,
-            systems=plan.systems(None),
+            systems=plan.systems(None if resuming else hf),
             callbacks=[*self.callbacks, self.log, MetricsRecorder(folder.metrics, METRICS)],
             checkpoints=Checkpoints(
                 folder.checkpoints,
@@ -124,10 +125,6 @@ class _Run:
             self.driver.restore()
         if not self.driver.done:
             threading.Thread(target=self.driver.compile, name="adiabat-compile", daemon=True).start()
-        if not resuming:
-            # Compilation needs the shapes only and goes on meanwhile.
-            systems = plan.systems(hf or self._hartree_fock())
-            self.driver.state = self.driver.state.replace(systems=systems)
 
     def _hartree_fock(self) -> HartreeFock:
         hf = self.plan.hartree_fock()

@@ -49,7 +49,7 @@ class ProgramCache:
 
         def make() -> Program:
             program, span = self._step(subs, state), jax.ShapeDtypeStruct((2,), np.int32)
-            return jax.jit(program.advance, **self.placement.advance(subs)).lower(state, span).compile()
+            return _compiled(jax.jit(program.advance, **self.placement.advance(subs)), state, span)
 
         return self._once(("advance", _codes(subs)), make, subs, "step")
 
@@ -74,7 +74,7 @@ class ProgramCache:
 
         def make() -> Program:
             mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-            return self._entered(sub).lower(before, mask).compile()
+            return _compiled(self._entered(sub), before, mask)
 
         return self._once(("enter", sub.code, jax.tree.structure(before.own)), make, [sub], "entry")
 
@@ -127,6 +127,14 @@ def tracing_scope() -> Iterator[None]:
     the full precision of their operands."""
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         yield
+
+
+def _compiled(jitted: Any, *shapes: Any) -> Program:
+    # The newer code generator of XLA for the CPU holds a megabyte for each of the hundreds of kernels of a step while it
+    # compiles, takes a third longer, and its kernels are no faster here. Later releases have no other.
+    older = jax.default_backend() == "cpu" and jax.__version_info__[:2] == (0, 9)
+    program: Program = jitted.lower(*shapes).compile({"xla_cpu_use_fusion_emitters": False} if older else None)
+    return program
 
 
 def _entered(sub: SubStage) -> Callable[[State, Any], tuple[PyTree, PyTree]]:

@@ -141,7 +141,8 @@ class StepProgram:
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
             retry = before.clock.replace(attempt=before.clock.attempt + rejected.astype(jnp.int32))
             rolled_back = before.replace(clock=retry, rejected=rejected)
-            kept = _where(stop, rolled_back, self.commit(after))
+            # Not a `where`: XLA would repeat the verdict, a reduction over all numbers, for every array of the state.
+            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after))
             return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
 
         carry = (start, jnp.int32(0), jnp.bool_(False), rows)
@@ -219,10 +220,6 @@ def where_systems(mask: Bool[Array, " S"], new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
-
-
-def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def _none_rejected(state: State) -> jax.ShapeDtypeStruct:

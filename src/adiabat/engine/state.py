@@ -102,8 +102,9 @@ class State:
         number = np.uint32(zlib.crc32(purpose.encode()))
 
         def fold(system_id: Leaf, age: Leaf, attempt: Leaf) -> Array:
-            key = jax.random.fold_in(jax.random.fold_in(root, system_id), age)
-            return jax.random.fold_in(jax.random.fold_in(key, number), attempt)
+            numbers = jnp.stack([jnp.asarray(n).astype(jnp.uint32) for n in (system_id, age, number, attempt)])
+            # A loop, so that the folding is compiled once and not four times.
+            return jax.lax.fori_loop(0, 4, lambda i, key: jax.random.fold_in(key, numbers[i]), root)
 
         return over_systems(fold)(self.clock.system_id, self.clock.age, self.clock.attempt)
 

@@ -147,9 +147,8 @@ class SamplePlan:
         def move(number: Array, carry: tuple[Chains, MoveStatistics]) -> tuple[Chains, MoveStatistics]:
             chains, sums = carry
             in_place, counts = number < 0, number >= burn_in
-            move_key = jax.random.fold_in(key, number)
             for index, field in enumerate(self.samplers):
-                field_key = jax.random.fold_in(move_key, index)
+                field_key = jax.random.fold_in(key, number * len(self.samplers) + index)
                 adapts = ~in_place & (~counts | adapt)
                 chains, made = self._move_field(params, chains, field, field_key, in_place, adapts)
                 sums = jax.tree.map(lambda total, each: total + jnp.where(counts, each, 0), sums, made)

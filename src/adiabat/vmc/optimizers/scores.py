@@ -8,6 +8,7 @@ with itself is cheaper that way.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,30 +76,25 @@ class Scores:
         upper = jnp.triu(result)
         return upper + upper.T - jnp.diag(jnp.diag(upper))
 
-    def dot(self, vector: PyTree) -> Float[Array, " rows"]:
-        """``O v`` for a pytree v like the parameters."""
-        leaves = jax.tree.leaves(vector)
+    def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
+        """``O v`` for a vector of all parameters, leaf after leaf."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
+        leaves = [part.reshape(shape) for part, shape in zip(jnp.split(vector, [*ends][:-1]), self.shapes, strict=True)]
         explicit = [leaves[i].ravel() for i in self._explicit] or [jnp.zeros(0, self.columns.dtype)]
         result = self.columns @ jnp.concatenate(explicit)
         for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
             result = result + jnp.sum((x @ leaves[i]) * d, axis=(1, 2))
         return result
 
-    def transpose_dot(self, weights: Float[Array, " rows"], like: PyTree) -> PyTree:
-        """``O^T w`` as a pytree like the parameters."""
-        structure = jax.tree.structure(like)
-        parts: dict[int, Array] = {}
-        flat, start = weights @ self.columns, 0
-        for i in self._explicit:
-            size = 1
-            for length in self.shapes[i]:
-                size *= length
-            parts[i] = flat[start : start + size].reshape(self.shapes[i])
-            start += size
+    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
+        """``O^T w``, a vector of all parameters, leaf after leaf."""
+        explicit = self._explicit
+        ends = itertools.accumulate(math.prod(self.shapes[i]) for i in explicit)
+        parts = dict(zip(explicit, jnp.split(weights @ self.columns, [*ends][:-1]), strict=False))
         for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
             weighted = x * weights[:, None, None]
-            parts[i] = weighted.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])
-        return jax.tree.unflatten(structure, [parts[i] for i in range(len(self.shapes))])
+            parts[i] = (weighted.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])).ravel()
+        return jnp.concatenate([parts[i] for i in range(len(self.shapes))])
 
 
 def _layer_product(x1: Array, d1: Array, x2: Array, d2: Array) -> Float[Array, "n m"]:

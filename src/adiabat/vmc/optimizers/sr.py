@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import setting, wired
@@ -21,8 +22,8 @@ class SRState(NamedTuple):
     """State of `SROptimizer`."""
 
     step: Int[Array, ""]
-    direction: PyTree
-    """Previous direction before any scaling, which SPRING carries on."""
+    direction: Float[Array, " parameters"]
+    """Previous direction before any scaling, which SPRING carries on; all parameters, leaf after leaf."""
     diagnostics: dict[str, Float[Array, ""]]
     """Damping in force, Fubini-Study length of the update, and whether the solver fell back, of the last step."""
 
@@ -69,7 +70,7 @@ class SROptimizer:
         zero = jnp.zeros((), jnp.float32)
         return SRState(
             jnp.zeros((), jnp.int32),
-            jax.tree.map(jnp.zeros_like, params),
+            jnp.zeros_like(ravel_pytree(params)[0]),
             {"damping": zero, "update_length": zero, "solver_fallback": zero},
         )
 
@@ -93,16 +94,16 @@ class SROptimizer:
             raise ValueError("SROptimizer was used before it was wired: give it f_log_psi")
         table = scores(self.f_log_psi, params, batched_data, chunk=self.score_chunk_size)
         overlap = _CentredScores(table)
-        momentum = jax.tree.map(lambda p: p * jnp.asarray(self.spring_mu or 0.0, p.dtype), state.direction)
+        momentum = (self.spring_mu or 0.0) * state.direction
         target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
         gram = overlap.gram()
         damping = self._damping(state.step, gram)
         weights, fell_back = _solve(gram, damping, target - overlap.dot(momentum))
-        change = overlap.transpose_dot(weights, params)
-        direction = jax.tree.map(jnp.add, momentum, change)
+        direction = momentum + overlap.transpose_dot(weights)
         length = jnp.linalg.norm(overlap.dot(direction))
         scale = self._scale(state.step, direction, length)
-        updates = jax.tree.map(lambda d: -scale.astype(d.dtype) * d, direction)
+        _, as_parameters = ravel_pytree(params)
+        updates = as_parameters(-scale.astype(direction.dtype) * direction)
         diagnostics = {
             "damping": damping.astype(jnp.float32),
             "update_length": (scale * length).astype(jnp.float32),
@@ -116,9 +117,9 @@ class SROptimizer:
             return damping
         return jnp.maximum(damping, _largest_eigenvalue(gram) / (self.max_cond_num - 1))
 
-    def _scale(self, step: Int[Array, ""], direction: PyTree, length: Float[Array, ""]) -> Float[Array, ""]:
+    def _scale(self, step: Int[Array, ""], direction: Array, length: Float[Array, ""]) -> Float[Array, ""]:
         rate = at(self.learning_rate, step)
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(d)) for d in jax.tree.leaves(direction)))
+        norm = jnp.linalg.norm(direction)
         if self.max_norm == "fixed":
             rate = rate / (norm + 1e-8)
         elif self.max_norm is not None:
@@ -150,11 +151,11 @@ class _CentredScores:
         null = jnp.kron(jnp.eye(parts, dtype=gram.dtype), jnp.full((size // parts,) * 2, parts / size, gram.dtype))
         return (gram + gram.T) / 2 + null
 
-    def dot(self, vector: PyTree) -> Float[Array, " rows"]:
+    def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
         return self._centre(self.table.dot(vector)) / self.root
 
-    def transpose_dot(self, weights: Float[Array, " rows"], like: PyTree) -> PyTree:
-        return self.table.transpose_dot(self._centre(weights) / self.root, like)
+    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
+        return self.table.transpose_dot(self._centre(weights) / self.root)
 
 
 def _largest_eigenvalue(matrix: Float[Array, "rows rows"], iterations: int = 10) -> Float[Array, ""]:

@@ -106,8 +106,8 @@ def energy_row(values: Mapping[str, Array]) -> dict[str, Array]:
 
 def all_finite(tree: Any) -> Array:
     """Whether every number of a pytree is finite."""
-    checks = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
-    return jnp.all(jnp.stack(checks)) if checks else jnp.asarray(True)
+    numbers = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.isfinite(jnp.concatenate(numbers))) if numbers else jnp.asarray(True)
 
 
 __all__ = ["ENERGY", "SamplingStage", "all_finite", "energy_row", "move_walkers", "over_systems", "with_metrics"]

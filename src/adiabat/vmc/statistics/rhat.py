@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 
 def split_rhat(chains: Float[np.ndarray, "steps chains"]) -> float:
@@ -35,7 +34,9 @@ def split_rhat(chains: Float[np.ndarray, "steps chains"]) -> float:
 
 
 def _rank_normalised(samples: Float[np.ndarray, "steps chains"]) -> Float[np.ndarray, "steps chains"]:
-    ranks = rankdata(samples).reshape(samples.shape)
+    # Equal samples share the mean of their ranks, as scipy.stats.rankdata has it, whose import takes half a second.
+    _, group, sizes = np.unique(samples, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group].reshape(samples.shape)
     result: np.ndarray = ndtri((ranks - 3 / 8) / (samples.size + 1 / 4))
     return result
 
