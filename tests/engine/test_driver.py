@@ -76,7 +76,7 @@ def test_a_system_does_not_know_its_neighbours():
     among_others = run(others)
     for name in ("x", "parameter"):
         np.testing.assert_array_equal(batch[name][0], among_others[name][0])
-        np.testing.assert_allclose(batch[name][0], alone[name][0], rtol=1e-12)
+        np.testing.assert_allclose(batch[name][0], alone[name][0], rtol=1e-6)  # forty steps in float32
         assert not np.array_equal(batch[name][0], batch[name][1])
 
 

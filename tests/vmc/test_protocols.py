@@ -38,6 +38,11 @@ def test_our_own_classes_are_accepted(thing, protocol):
     [
         (3, OptimizerLike, "the thing is 3, which is no OptimizerLike: it has no `init` and no `update`"),
         (MCMCSampler(), OptimizerLike, "it has no `update`"),
+        (
+            object(),
+            SamplerLike,
+            "no `walkers` and no `steps` and no `moves` and no `init` and no `propose` and no `adapt`",
+        ),
         (object(), WavefunctionLike, "it has no `init` and no `log_psi`"),
         ({}, ConfigManagerLike, "it has no `scoped` and no `get_module` and no `finalize`"),
         (SROptimizer, OptimizerLike, "it is a class"),

@@ -14,9 +14,9 @@ from adiabat.config import setting
 from adiabat.electrons.slater_determinant import OccupiedOrbitals, log_slater_determinant, molecular_orbitals
 from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwork
 from adiabat.engine import Stage, State, over_systems
-from adiabat.vmc.optimizers import AdamOptimizer
+from adiabat.vmc.optimizers import AdamOptimizer, Standard
 from adiabat.vmc.sampling import MCMCSampler, SamplePlan
-from adiabat.vmc.stages.sampling_stage import all_finite, move_walkers, with_metrics
+from adiabat.vmc.stages.sampling_stage import count_nonfinite, move_walkers, with_metrics
 from adiabat.vmc.stages.state import SamplingState
 from adiabat.vmc.walkers import over_walkers
 
@@ -31,7 +31,7 @@ class PretrainConfig:
         help="steps; 0 leaves it out; null: 0 for a network that starts as Hartree-Fock, else 1000",
     )
     burn_in: int = setting(20, min=0, help="sampling sweeps before the first step")
-    learning_rate: float = setting(1e-3, above=0, help="step size of Adam")
+    learning_rate: float = setting(1e-3, above=0, help="step size of Adam at the start; it falls to a tenth")
     basis: str = setting("cc-pvdz", help="Gaussian basis set of Hartree-Fock")
 
     def steps(self, wavefunction: DeterminantNetwork) -> int:
@@ -78,7 +78,8 @@ class Pretrain(Stage):
 
     @property
     def _optimizer(self) -> AdamOptimizer:
-        return AdamOptimizer(learning_rate=self.config.learning_rate)
+        rate = Standard(self.config.learning_rate, delay=max(self.config.steps(self.wavefunction) / 10, 1.0))
+        return AdamOptimizer(learning_rate=rate)
 
     def signature(self) -> dict[str, Any]:
         """The network and the walkers."""
@@ -111,8 +112,8 @@ class Pretrain(Stage):
             loss, grads = jax.value_and_grad(self._loss)(system.params, system.batched_data)
             updates, own = self._optimizer.update(grads, own, system.params)
             params = jax.tree.map(jnp.add, system.params, updates)
-            rejected = ~(jnp.isfinite(loss) & all_finite(params))
-            row = {"loss": loss, "nonfinite": rejected.astype(jnp.float64)}
+            row = {"loss": loss, "nonfinite_parameters": count_nonfinite(params)}
+            rejected = ~jnp.isfinite(loss) | (row["nonfinite_parameters"] > 0)
             return {"params": params, "own": own}, row, rejected
 
         scratch, row, rejected = over_systems(fit)(state.systems, state.own)

@@ -130,8 +130,8 @@ def tracing_scope() -> Iterator[None]:
 
 
 def _compiled(jitted: Any, *shapes: Any) -> Program:
-    # The newer code generator of XLA for the CPU holds a megabyte for each of the hundreds of kernels of a step while it
-    # compiles, takes a third longer, and its kernels are no faster here. Later releases have no other.
+    # The newer code generator of XLA for the CPU holds a megabyte for each of the hundreds of kernels of a step while
+    # it compiles, takes a third longer, and its kernels are no faster here. Releases after JAX 0.9 have no other.
     older = jax.default_backend() == "cpu" and jax.__version_info__[:2] == (0, 9)
     program: Program = jitted.lower(*shapes).compile({"xla_cpu_use_fusion_emitters": False} if older else None)
     return program

@@ -42,11 +42,18 @@ class EstimatorLike(Protocol):
 class SamplerLike(Protocol):
     """Moves walkers so that they follow exp(2 log_amplitude)."""
 
+    walkers: int
+    steps: int
+    moves: str
+
     def init(self) -> Any:
         """State of the sampler before the first move."""
 
     def propose(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
         """A proposal for all walkers and the logarithm of its Hastings correction."""
+
+    def adapt(self, state: Any, acceptance: Array) -> Any:
+        """The state after a move of which this fraction was accepted."""
 
 
 @runtime_checkable
@@ -80,7 +87,8 @@ class ConfigManagerLike(Protocol):
 def require(obj: Any, protocol: type, what: str) -> None:
     """Raise a TypeError naming what ``obj`` lacks to be a ``protocol``."""
     members = [name for name in vars(protocol) if not name.startswith("_") and callable(vars(protocol)[name])]
-    missing = [name for name in members if not callable(getattr(obj, name, None))]
+    missing = [name for name in getattr(protocol, "__annotations__", {}) if not hasattr(obj, name)]
+    missing += [name for name in members if not callable(getattr(obj, name, None))]
     if missing or isinstance(obj, type):
         lacks = f"it has no {' and no '.join(f'`{name}`' for name in missing)}" if missing else "it is a class"
         raise TypeError(f"{what} is {obj!r}, which is no {protocol.__name__}: {lacks}")

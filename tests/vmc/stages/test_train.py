@@ -132,6 +132,7 @@ def test_a_step_with_energies_that_are_not_finite_is_rejected_and_they_are_count
     assert state.rejected.tolist() == [True]
     assert 0 < beyond < 200
     assert float(state.metrics["nonfinite"][0]) == beyond
+    assert np.asarray(state.metrics["nonfinite_parameters"]).tolist() == [0]
     assert not np.isfinite(state.metrics["energy"][0])
 
 
@@ -139,7 +140,7 @@ def test_parameters_that_are_not_finite_are_never_taken():
     psi = Exponential(0.75)
     stage = train_stage(psi, Constant(np.inf), SAMPLER, iterations=5)
     driver = Driver(stage, systems=systems(psi, SAMPLER), max_attempts=2)
-    with pytest.raises(NumericalError):
+    with pytest.raises(NumericalError, match=r"nonfinite_parameters = 1\.0"):
         driver.run()
     assert driver.step_count == 0
     assert driver.state.systems.params["a"].tolist() == [0.75]

@@ -16,7 +16,7 @@ from adiabat.vmc.stages.config import VMCWorkStageConfig
 from adiabat.vmc.stages.sampling_stage import (
     ENERGY,
     SamplingStage,
-    all_finite,
+    count_nonfinite,
     energy_row,
     move_walkers,
     with_metrics,
@@ -94,7 +94,8 @@ class VMCWorkStage(SamplingStage):
             updates = jax.tree.map(lambda u: u * shrink.astype(u.dtype), updates)
             params = jax.tree.map(jnp.add, system.params, updates)
             row = energy_row(values) | _diagnostics(opt_state)
-            rejected = ~(all_finite(params) & all_finite(opt_state) & (row["nonfinite"] == 0))
+            row["nonfinite_parameters"] = count_nonfinite((params, opt_state))
+            rejected = (row["nonfinite"] > 0) | (row["nonfinite_parameters"] > 0)
             return {"params": params, "opt_state": opt_state, "direction": updates}, row, rejected
 
         scratch, row, rejected = over_systems(energies)(state.systems, state.own["opt_state"], state.clock.stage_age)
