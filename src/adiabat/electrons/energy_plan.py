@@ -186,7 +186,7 @@ EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
 
 def _training_defaults(molecule: Molecule, small: bool) -> VMCWorkStageConfig:
     """Small networks converge in hundreds of steps, the published ones in many thousands."""
-    iterations = int(np.clip(25 * molecule.n_electrons**2, 100, 2000)) if small else 20_000
+    iterations = int(np.clip(32 * molecule.n_electrons**2, 100, 2000)) if small else 20_000
     return VMCWorkStageConfig(iterations=iterations, burn_in=10, save_time_interval=30.0, save_step_interval=1)
 
 
