@@ -124,8 +124,9 @@ def test_values_that_are_not_finite_are_refused_and_counted_and_nodes_are_only_l
 
     plan = SamplePlan(log_abs, {"electrons": MCMCSampler(walkers=1000, moves=moves, width=0.7)})
     places = jnp.full((1000, 1, 3), -0.2).at[::2, :, 2].set(0.2)
-    chains, made = compiled(plan, 60, adapt=False)(start(plan, {"electrons": places}), 0)
+    # A walker leaves the node with one move in seven.
+    chains, made = compiled(plan, 150, adapt=False)(start(plan, {"electrons": places}), 0)
     assert np.all(np.asarray(chains.walkers["electrons"]) <= 0)
     assert np.all(np.asarray(chains.log_abs) == 0)
-    assert 0 < made.nonfinite < 60_000 * (1 - made.acceptance)
+    assert 0 < made.nonfinite < 150_000 * (1 - made.acceptance)
     assert chains.samplers["electrons"].width == np.float32(0.7)

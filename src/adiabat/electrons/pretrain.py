@@ -14,10 +14,11 @@ from adiabat.config import setting
 from adiabat.electrons.slater_determinant import OccupiedOrbitals, log_slater_determinant, molecular_orbitals
 from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwork
 from adiabat.engine import Stage, State, over_systems
-from adiabat.vmc.optimizers import AdamOptimizer, Standard
+from adiabat.vmc.optimizers import AdamOptimizer
 from adiabat.vmc.sampling import MCMCSampler, SamplePlan
 from adiabat.vmc.stages.sampling_stage import count_nonfinite, move_walkers, with_metrics
 from adiabat.vmc.stages.state import SamplingState
+from adiabat.vmc.stages.train import FINAL_RATE
 from adiabat.vmc.walkers import over_walkers
 
 
@@ -31,7 +32,7 @@ class PretrainConfig:
         help="steps; 0 leaves it out; null: 0 for a network that starts as Hartree-Fock, else 1000",
     )
     burn_in: int = setting(20, min=0, help="sampling sweeps before the first step")
-    learning_rate: float = setting(1e-3, above=0, help="step size of Adam at the start; it falls to a tenth")
+    learning_rate: float = setting(1e-3, above=0, help="step size of Adam; it falls to 5 % over the last 40 %")
     basis: str = setting("cc-pvdz", help="Gaussian basis set of Hartree-Fock")
 
     def steps(self, wavefunction: DeterminantNetwork) -> int:
@@ -78,7 +79,12 @@ class Pretrain(Stage):
 
     @property
     def _optimizer(self) -> AdamOptimizer:
-        rate = Standard(self.config.learning_rate, delay=max(self.config.steps(self.wavefunction) / 10, 1.0))
+        steps = self.config.steps(self.wavefunction)
+
+        def rate(step: Array) -> Array:
+            left = jnp.clip((steps - step) / (0.4 * steps), FINAL_RATE, 1.0)
+            return self.config.learning_rate * left
+
         return AdamOptimizer(learning_rate=rate)
 
     def signature(self) -> dict[str, Any]:
