@@ -122,7 +122,7 @@ def test_another_setting_of_a_started_run_is_refused_in_one_sentence(helium):
         ({"walkers": 32}, "walkers is 64 there and 32 here"),
         (
             {"train": {**TINY["train"], "optimizer": "adam"}},
-            "train.optimizer is SROptimizer there and AdamOptimizer here",
+            "train.optimizer is sr there and adam here",
         ),
         ({"wavefunction": {**TINY["wavefunction"], "layers": 2}}, "layers"),
     ]:
@@ -131,6 +131,47 @@ def test_another_setting_of_a_started_run_is_refused_in_one_sentence(helium):
     with pytest.raises(InputError, match="holds another run"):
         adiabat.energy("H", out=helium.folder, quiet=True, **TINY)
     assert json.loads((helium.folder / "summary.json").read_text())["status"] == "finished"
+
+
+def test_optimizers_whose_states_look_alike_are_not_taken_for_each_other(tmp_path):
+    """C10: all optimizers of Optax are of one type, and the moments of Adam would fit LAMB."""
+
+    def run(kind):
+        optimizer = {"kind": kind, "learning_rate": 1e-3}
+        settings = {**TINY, "train": {**TINY["train"], "iterations": 2, "optimizer": optimizer}}
+        adiabat.energy("H", out=tmp_path / "H", quiet=True, **settings)
+
+    run("optax:adam")
+    with pytest.raises(InputError, match=r"train\.optimizer is optax:adam there and optax:lamb here"):
+        run("optax:lamb")
+
+
+def test_a_run_that_stops_before_the_first_step_of_evaluation_has_no_energy_yet(tmp_path):
+    command = ["energy", "H", *FLAGS, "--train.iterations", "0", "--out", str(tmp_path / "H"), "-q"]
+    assert main([*command, "--time-limit", "0.001"]) == 75
+    summary = json.loads((tmp_path / "H" / "summary.json").read_text())
+    assert summary["status"] == "stopped"
+    assert "energy" not in summary
+
+
+def test_a_result_says_when_its_error_bar_is_larger_than_asked_for(tmp_path):
+    settings = {**TINY, "evaluate": {"iterations": 20, "error": 1e-7}}
+    assert (
+        "before the error reached 1e-07"
+        in adiabat.energy("He", out=tmp_path / "He", quiet=True, **settings).summary["note"]
+    )
+
+
+def test_what_is_refused_while_preparing_leaves_an_empty_folder_to_others(tmp_path):
+    assert main(["energy", "He", *FLAGS, "--pretrain.basis", "nope", "--out", str(tmp_path), "-q"]) == 2
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["lock"]
+    adiabat.energy("H", out=tmp_path, quiet=True, **TINY)
+
+
+def test_a_folder_without_a_run_cannot_be_loaded(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    with pytest.raises(InputError, match="expected the folder of"):
+        adiabat.load(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

@@ -27,6 +27,8 @@ def test_a_rejected_step_is_retried_with_fresh_randomness_and_counted():
     driver.run(10)
     assert driver.step_count == 10
     assert [row["attempt"] for row in rows.rows] == [0, 0, 0, 2, 0, 0, 0, 2, 0, 0]
+    # What was not finite in the attempts of a step is counted in the row of the step.
+    assert [row["nonfinite_walkers"] for row in rows.rows] == [0, 0, 0, 6, 0, 0, 0, 6, 0, 0]
     assert all(np.isfinite(row["energy"]) for row in rows.rows)
     rejections = [message for kind, message in rows.events if kind == "rejection"]
     assert len(rejections) == 4

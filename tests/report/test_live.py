@@ -14,7 +14,9 @@ from adiabat.report.progress import StageProgress, duration
 STAGES = [("pretrain", 100), ("train", 5000), ("evaluate", None)]
 DRIVER = SimpleNamespace(
     stage=SimpleNamespace(
-        sub_stages=[SimpleNamespace(label=name, stage=SimpleNamespace(n_steps=n)) for name, n in STAGES]
+        sub_stages=[
+            SimpleNamespace(label=name, stage=SimpleNamespace(n_steps=n, convergence=None)) for name, n in STAGES
+        ]
     )
 )
 
@@ -95,6 +97,21 @@ def test_energy_of_evaluation_is_that_of_all_steps():
     assert float(value) == pytest.approx(-8.0 + noise.mean(), abs=5e-4)
     assert float(error) == pytest.approx(16, abs=4)  # 1/64 in units of the last digit shown
     assert len(evaluate._energies) <= 256
+
+
+def test_the_time_left_of_an_evaluation_is_that_until_its_error_bar_is_small_enough():
+    """It falls with the root of the steps, however many would be allowed."""
+    noise = np.random.default_rng(0).standard_normal(400)
+    evaluate = StageProgress("evaluate", 1_000_000, window=None, target=0.01)
+    for n in range(400):
+        evaluate.add(energy_row("evaluate", n, -8.0 + noise[n]))
+    step, left, *_ = evaluate.parts()
+    assert step == "evaluate 400"
+    minutes, seconds = map(int, left.removesuffix(" left").split(":")[-2:])
+    error = np.std(noise) / 20
+    hours = left.count(":") - 1
+    total = (hours and int(left.split(":")[0])) * 3600 + minutes * 60 + seconds
+    assert total == pytest.approx(0.5 * 400 * ((error / 0.01) ** 2 - 1), rel=0.4)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(6.6, "0:07"), (754, "12:34"), (11045, "3:04:05"), (-1, "0:00")])

@@ -22,7 +22,8 @@ SUMMARY = {
     "autocorrelation_time": 2.1,
     "split_rhat": 1.0012,
     "acceptance": 0.523,
-    "hartree_fock_energy": -7.98737,
+    "hartree_fock_energy": -7.98362,
+    "hartree_fock_limit": -7.98737,
     "exact_energy": -8.070548,
     "exact_source": "Cencek and Rychlewski (2000)",
     "steps": {"pretrain": 200, "train": 2000, "evaluate": 1000},
@@ -40,9 +41,9 @@ def table(**changes) -> dict[str, str]:
 def test_plain_table():
     lines = table()
     assert lines["energy"] == "-8.07041(23) hartree"
-    assert lines["Hartree-Fock"] == "-7.987370 hartree"
-    assert lines["correlation energy"].startswith("-0.08304(23) hartree")
-    assert lines["correlation energy"].endswith("99.8 % of the exact one")
+    assert lines["Hartree-Fock"] == "-7.983620 hartree"
+    assert lines["below Hartree-Fock"].startswith("0.08679(23) hartree")
+    assert lines["below Hartree-Fock"].endswith("99.8 % of the exact correlation energy")
     assert lines["exact"].startswith("-8.070548 hartree")
     assert lines["exact"].endswith("Cencek and Rychlewski (2000)")
     assert lines["above exact"].split() == ["0.14(23)", "millihartree", "0.6", "sigma"]
@@ -54,6 +55,18 @@ def test_plain_table():
 def test_an_energy_that_cannot_be_is_called_so():
     assert "do not trust" in table(energy=-8.0725)["below exact"]
     assert "do not trust" not in table(energy=-8.0707)["below exact"]
+
+
+def test_an_estimate_of_the_exact_energy_is_called_so_and_may_be_undercut():
+    lines = table(exact_is_estimate=True, energy=-8.0725)
+    assert lines["best estimate"].startswith("-8.070548 hartree")
+    assert "do not trust" not in lines["below estimate"]
+    assert "of the estimated correlation energy" in lines["below Hartree-Fock"]
+    assert "exact" not in lines
+
+
+def test_without_the_basis_set_limit_no_share_is_given():
+    assert "%" not in table(hartree_fock_limit=None)["below Hartree-Fock"]
 
 
 def test_chains_that_have_not_mixed_are_called_so():

@@ -35,19 +35,20 @@ def run(arguments: Arguments) -> int:
         known = [*SECTIONS, *(kind for family in FAMILIES.values() for kind in family.kinds)]
         raise InputError(f"nothing is called '{name}'{did_you_mean(name, known)}; see 'adiabat list'")
     prepare()
-    print("\n".join(_describe(name, what, kind) for what, kind in found), end="")
+    print("\n".join(_describe(*one) for one in found), end="")
     return 0
 
 
-def _find(name: str) -> Iterable[tuple[str, Kind]]:
-    """What is called `name`: what it is one of, and where it lives."""
+def _find(name: str) -> Iterable[tuple[str, str, Kind]]:
+    """What is called `name`, or is one of what is called so: its own name, what it is one of, and where it lives."""
     if ":" in name:
-        yield "class", Kind(name, "")
+        yield name, "class", Kind(name, "")
     if name in SECTIONS:
-        yield "section", SECTIONS[name]
-    for family in FAMILIES.values():
-        if name in family.kinds:
-            yield family.singular, family.kinds[name]
+        yield name, "section", SECTIONS[name]
+    for plural, family in FAMILIES.items():
+        for kind in family.kinds:
+            if name in (kind, plural, family.singular):
+                yield kind, family.singular, family.kinds[kind]
 
 
 def _describe(name: str, what: str, kind: Kind) -> str:

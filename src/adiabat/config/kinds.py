@@ -78,11 +78,15 @@ FAMILIES: dict[str, Family] = {
         "how walkers are drawn from |psi|^2",
         {"mcmc": Kind("adiabat.vmc.sampling:MCMCSampler", "Metropolis moves of adapted width")},
     ),
+    "loss_grads": Family(
+        "loss gradient",
+        "how the gradient of the energy is taken",
+        {"energy": Kind("adiabat.vmc.gradient:LossAndGrad", "of the mean energy, outliers clipped")},
+    ),
     "writers": Family(
         "writer",
         "where the metrics of each step go",
         {
-            "console": Kind("adiabat.io.writers:ConsoleLines", "lines in the terminal"),
             "csv": Kind("adiabat.io.writers:CSVWriter", "comma-separated values, one file a stage"),
             "jsonl": Kind("adiabat.io.writers:JSONLinesWriter", "JSON lines, one file a stage"),
             "hdf5": Kind("adiabat.io.writers:HDF5Writer", "HDF5, one file a stage, appended in segments"),
@@ -93,7 +97,13 @@ FAMILIES: dict[str, Family] = {
 SECTIONS: dict[str, Kind] = {
     "system": Kind("adiabat.electrons.energy_plan:MoleculeConfig", "charge, spin and unit of the molecule"),
     "pretrain": Kind("adiabat.electrons.pretrain:PretrainConfig", "start from Hartree-Fock orbitals"),
-    "train": Kind("adiabat.vmc.stages:VMCWorkStageConfig", "the energy downhill; holds the optimizer"),
-    "evaluate": Kind("adiabat.vmc.stages:EvaluationWorkStageConfig", "the energy and its error bar"),
+    "train": Kind(
+        "adiabat.vmc.stages:VMCWorkStageConfig",
+        "the energy downhill; defaults of a run: --show-config",
+    ),
+    "evaluate": Kind(
+        "adiabat.vmc.stages:EvaluationWorkStageConfig",
+        "the energy and its error bar; defaults of a run: --show-config",
+    ),
 }
 """Sections of an energy run that are no kinds."""

@@ -105,6 +105,11 @@ class ConfigManager:
         setting = Setting(name, type_, None, SettingInfo(kind=family or ""))
         return self._reader.kind(path, self._nodes(path), setting, default, wired=wired)
 
+    def kind_of(self, name: str) -> str:
+        """What the kind chosen by `get_module` at `name` is called, as in `--show-config`; '' before."""
+        record = self._reader.records.get(f"{self._join(name)}.kind")
+        return "" if record is None else str(record.value)
+
     def finalize(self) -> None:
         """Reject every setting that was given and that nobody asked for, within this scope.
 

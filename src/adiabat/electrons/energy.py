@@ -21,7 +21,6 @@ from adiabat.errors import AdiabatError, InputError, Interrupted
 from adiabat.io import RunFolder
 
 FINISHED_BEFORE = "the run was finished before; ask for more train.iterations or a smaller error to extend it"
-METRICS = ("csv", "jsonl", "hdf5")
 
 
 def run_energy(
@@ -70,16 +69,24 @@ def run_energy(
         except InputError:
             _leave_as_found(folder, made, summary)
             raise
+        except BaseException as error:
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+            reason = str(error) or type(error).__name__
+            folder.write_summary({**summary, "status": "stopped" if stopped else "failed", "reason": reason})
+            raise
         folder.write_config(cfg.to_yaml())
         return run.finish()
 
 
 def _leave_as_found(folder: RunFolder, made: Sequence[Path], summary: dict[str, Any]) -> None:
-    """What is refused writes nothing: remove the folders that were made, or put the summary back."""
+    """What is refused writes nothing: remove what was made, or put the summary back."""
     if made:
         shutil.rmtree(made[-1])
     elif summary:
         folder.write_summary(summary)
+    else:  # the folder was there, and empty
+        for file in (folder.log, folder.summary):
+            file.unlink(missing_ok=True)
 
 
 @dataclass
@@ -108,12 +115,13 @@ class _Run:
         self.driver = Driver(
             plan.stages(hf),
             seed=plan.seed,
-            systems=plan.systems(None if resuming else hf),
-            callbacks=[*self.callbacks, self.log, MetricsRecorder(folder.metrics, METRICS)],
+            systems=plan.systems(None if resuming else hf, self.log.say),
+            callbacks=[*self.callbacks, self.log, MetricsRecorder(folder.metrics, plan.writers)],
             checkpoints=Checkpoints(
                 folder.checkpoints,
                 step_interval=config.save_step_interval,
                 time_interval=config.save_time_interval,
+                keep_every=config.save_keep_every or None,
             ),
             time_limit=self.time_limit,
             signals=self.signals,

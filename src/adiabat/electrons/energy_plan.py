@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -41,6 +41,10 @@ ACCELERATOR_BYTES = 2 * 2**30
 """Working set of a chunk of walkers on an accelerator, whose cores are kept busy by large ones."""
 
 
+Writer = Literal["csv", "jsonl", "hdf5"]
+WRITERS: tuple[Writer, ...] = ("csv", "jsonl", "hdf5")
+
+
 @dataclass(frozen=True)
 class MoleculeConfig:
     """What is computed."""
@@ -55,7 +59,7 @@ class MoleculeConfig:
 class EnergyPlan:
     """All parts of an energy run.
 
-    `wavefunction` knows its molecule; the Hartree-Fock orbitals it starts from are found by `start`.
+    `wavefunction` knows its molecule; the Hartree-Fock orbitals it starts from are fitted by `systems`.
     """
 
     molecule: Molecule
@@ -64,6 +68,7 @@ class EnergyPlan:
     pretrain: PretrainConfig
     train: VMCWorkStage
     evaluate: EvaluationWorkStage
+    writers: tuple[str, ...]
     seed: int
     mesh: Mesh | None
 
@@ -108,11 +113,16 @@ class EnergyPlan:
         )
         return pretrain + fused
 
-    def systems(self, hf: HartreeFock | None) -> SamplingState:
-        """Parameters and walkers at the start, with a leading system axis of one; shapes only without Hartree-Fock."""
+    def systems(self, hf: HartreeFock | None, say: Callable[[str], None] = lambda text: None) -> SamplingState:
+        """Parameters and walkers at the start, with a leading system axis of one; shapes only without Hartree-Fock.
+
+        ``say`` hears of what did not go the usual way.
+        """
         network = self.wavefunction
         if hf is not None and network.starts_from_hartree_fock:
             expansion = leading_determinants(hf, network.n_determinants)
+            for note in expansion.notes:
+                say(note)
             network = replace(network, hartree_fock_start=fit_start(self.molecule, hf.basis_name, expansion))
         positions = starting_positions(self.molecule, self.seed, self.sampler.walkers)
         state = SamplingState(
@@ -125,7 +135,9 @@ class EnergyPlan:
 
 def recorded_molecule(summary: Mapping[str, Any]) -> Molecule:
     """The molecule of a run, from the identity in its summary: needs no structure file any more."""
-    identity = summary["identity"]
+    identity = summary.get("identity", {})
+    if identity.get("kind") != "energy":
+        raise InputError("summary.json says nothing of an energy run; expected the folder of one")
     molecule = molecule_from(identity["system"], charge=identity["charge"], spin=identity["spin"], unit="bohr")
     return replace(molecule, name=summary.get("name", molecule.name), source=summary.get("molecule", molecule.source))
 
@@ -165,7 +177,9 @@ def plan_energy(cfg: ConfigManager, system: str | Path | Molecule | None) -> Ene
     )
     evaluation.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
     evaluation.configure_estimators(**_estimators(wavefunction, molecule))
-    return EnergyPlan(molecule, wavefunction, sampler, pretrain, training.build(), evaluation.build(), seed, mesh)
+    writers = cfg.get("writers", tuple[Writer, ...], WRITERS, help="files that the metrics of each step go to")
+    stages = training.build(), evaluation.build()
+    return EnergyPlan(molecule, wavefunction, sampler, pretrain, *stages, writers, seed, mesh)
 
 
 def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molecule:
@@ -180,7 +194,7 @@ def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molec
 
 SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.05, delay=200.0), spring_mu=0.95, max_length=0.05)
 EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
-    iterations=20_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
+    iterations=1_000_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
 )
 
 

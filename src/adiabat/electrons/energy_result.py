@@ -137,6 +137,8 @@ def summarise(
         "compiling": timings["compiling"],
         "hartree_fock_energy": hartree_fock_energy,
         "exact_energy": None if reference is None else reference.exact,
+        "exact_is_estimate": reference is not None and not reference.is_floor,
+        "hartree_fock_limit": None if reference is None else reference.hartree_fock,
         "exact_source": None if reference is None else reference.source,
     }
     found = evaluation(driver)
@@ -152,19 +154,24 @@ def summarise(
             "split_rhat": energy.split_rhat,
             "equilibration_steps": energy.equilibration_steps,
             "nonfinite": energy.nonfinite,
-            "note": energy.note,
+            "note": energy.note or _missed(plan, energy),
             "acceptance": None if acceptance is None else float(np.asarray(acceptance)[0]),
         }
     return summary
 
 
+def _missed(plan: EnergyPlan, energy: Estimate) -> str:
+    """Says where an evaluation ended before its error bar was as small as asked for."""
+    config = plan.evaluate.config
+    if config.error is None or energy.error <= config.error or energy.n_steps < config.iterations:
+        return ""
+    return f"evaluate.iterations ended it before the error reached {config.error:g}"
+
+
 def evaluation(driver: Driver) -> dict[str, Estimate]:
     """Estimates of the evaluation so far; empty before it has begun."""
     own = driver.own("evaluate")
-    if own is None:
-        return {}
-    found = estimates(own)
-    return found if found[ENERGY].n_steps else {}
+    return {} if own is None else estimates(own)
 
 
 def write_digest(path: Path, found: Mapping[str, Estimate]) -> None:

@@ -118,7 +118,7 @@ class Pretrain(Stage):
             loss, grads = jax.value_and_grad(self._loss)(system.params, system.batched_data)
             updates, own = self._optimizer.update(grads, own, system.params)
             params = jax.tree.map(jnp.add, system.params, updates)
-            row = {"loss": loss, "nonfinite_parameters": count_nonfinite(params)}
+            row = {"loss": loss, "nonfinite_parameters": count_nonfinite((params, own))}
             rejected = ~jnp.isfinite(loss) | (row["nonfinite_parameters"] > 0)
             return {"params": params, "own": own}, row, rejected
 

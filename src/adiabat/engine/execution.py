@@ -262,7 +262,7 @@ class Execution:
         program = self.programs.enter(sub, before)
         start = time.perf_counter()
         with tracing_scope():
-            # Waited for here: an asynchronous burn-in would be announced before it has happened.
+            # Waited for: the entry would be announced, and timed, before it has happened.
             systems, own = jax.block_until_ready(program(before, entering))
         seconds = time.perf_counter() - start
         require_same(self._state.systems, systems, f"init of stage {sub.label!r} changes the systems")

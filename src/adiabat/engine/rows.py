@@ -10,7 +10,10 @@ from jaxtyping import Bool, Shaped
 
 from adiabat.engine.execution import Chunk
 
-__all__ = ["host_numbers", "metric_rows", "what_is_wrong"]
+__all__ = ["add_counts", "host_numbers", "metric_rows", "what_is_wrong"]
+
+COUNT = "nonfinite"
+"""Metrics whose names begin so count what was not finite."""
 
 
 def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> list[dict[str, Any]]:
@@ -46,17 +49,24 @@ def host_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def what_is_wrong(metrics: Mapping[str, Any], rejected: Bool[np.ndarray, " S"]) -> str:
-    """What the row (S, ...) of a rejected step says: numbers that are not finite, and counts named nonfinite..."""
+    """What the row (S, ...) of a rejected step says: numbers that are not finite, and `COUNT`s."""
     slot = int(np.argmax(rejected))
     row = {name: _plain(np.asarray(x)[slot : slot + 1])[0] for name, x in metrics.items()}
     return "; ".join(_suspicious(row)) or "the result is not finite"
 
 
+def add_counts(counts: dict[str, Any], metrics: Mapping[str, Any], rejected: Bool[np.ndarray, " S"]) -> None:
+    """Add the `COUNT`s of the systems whose attempt was rejected to `counts`, arrays (S,) by name."""
+    for name, column in metrics.items():
+        if name.startswith(COUNT):
+            counts[name] = counts.get(name, 0) + np.where(rejected, np.asarray(column), 0)
+
+
 def _suspicious(row: Mapping[str, Any]) -> Iterator[str]:
     for name, value in row.items():
         finite = bool(np.all(np.isfinite(value)))
-        if not finite or (name.startswith("nonfinite") and np.any(value)):
-            yield f"{name} = {value}"
+        if not finite or (name.startswith(COUNT) and np.any(value)):
+            yield f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
 
 
 def _plain(column: Shaped[np.ndarray, "n ..."]) -> list[Any]:

@@ -47,7 +47,7 @@ class Stage(abc.ABC):
     extendable: bool = True  # whether a resumed run goes back to its end when it is given more to do
 
     def init(self, systems: PyTree, keys: Key[Array, " S"]) -> tuple[PyTree, PyTree]:
-        """The systems on entering this stage, and the stage's private rows for them (compiled; burn-in goes here)."""
+        """The systems on entering this stage, and the stage's private rows for them (compiled)."""
         del keys
         return systems, ()
 

@@ -12,7 +12,7 @@ from adiabat.engine.dispatcher import FIRST, Dispatcher
 from adiabat.engine.execution import Chunk, Execution
 from adiabat.engine.fused import SubStage
 from adiabat.engine.program import CAPACITY
-from adiabat.engine.rows import host_numbers, metric_rows, what_is_wrong
+from adiabat.engine.rows import add_counts, host_numbers, metric_rows, what_is_wrong
 from adiabat.engine.saving import Saver
 from adiabat.engine.state import PyTree, State
 from adiabat.errors import NumericalError
@@ -49,6 +49,7 @@ class Stepper:
         self._tell = tell
         self._max_attempts = max_attempts
         self._chunk_seconds = chunk_seconds
+        self._counts: dict[str, Any] = {}  # of what was not finite in the rejected attempts of the step at hand
         self._scratch: Mapping[str, Any] = {}  # what the last compute handed on, by sub-stage
         self._pace: dict[tuple[SubStage, ...], float] = {}  # seconds a step
 
@@ -84,6 +85,7 @@ class Stepper:
             self._committed(chunk, log_data)
         if chunk.rejected is not None:
             row = {name: column[chunk.n_steps] for name, column in chunk.rows().items()}
+            add_counts(self._counts, row, chunk.rejected)
             self._rejected(what_is_wrong(row, chunk.rejected))
 
     def _chunk(self, most: int) -> int:
@@ -120,6 +122,7 @@ class Stepper:
             self._committed(chunk, log_data)
         else:
             reason = reason or self._reason() or ""
+            add_counts(self._counts, self._execution.state.metrics, self._execution.rejected())
             self._execution.reject()
             self._rejected(reason)
 
@@ -151,6 +154,10 @@ class Stepper:
         for sub in chunk.subs:
             self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
         rows = metric_rows(chunk, first, self._execution.reported(chunk)) if hooks.listens("on_rows") else []
+        for row in rows:
+            if row["step"] == first:
+                row.update((name, row[name] + counts[row.get("system", 0)]) for name, counts in self._counts.items())
+        self._counts = {}
         ended, converged = self.move_on()
         last_log = log_data if last == first else {}
         points = ["on_step_end", "on_converge"] if converged else ["on_step_end"]

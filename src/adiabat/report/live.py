@@ -103,10 +103,12 @@ class LiveProgress(AbstractCallback):
         self._close()
 
     def _enter_stage(self, name: str, driver: Any) -> None:
-        budgets = {sub.label: sub.stage.n_steps for sub in driver.stage.sub_stages}
+        stage = {sub.label: sub.stage for sub in driver.stage.sub_stages}.get(name)
+        total = None if stage is None else stage.n_steps
+        target = None if stage is None else getattr(stage.convergence, "threshold", None)
         window = None if name in self.averaged else TRAINING_WINDOW
         with self._lock:
-            self._stage = StageProgress(name, budgets.get(name), window)
+            self._stage = StageProgress(name, total, window, target)
 
     def _leave_stage(self) -> None:
         """Let the last line of the stage stand."""

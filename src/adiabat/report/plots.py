@@ -118,7 +118,8 @@ def _draw_energy(axes: Any, courses: list[Course], summary: Summary) -> None:
         curve.draw(axes, BLUE, "median over steps" if course is courses[0] else None)
 
     lines = []
-    for key, label, style in (("hartree_fock_energy", "Hartree-Fock", "--"), ("exact_energy", "exact", "-")):
+    known = "best estimate" if summary.get("exact_is_estimate") else "exact"
+    for key, label, style in (("hartree_fock_energy", "Hartree-Fock", "--"), ("exact_energy", known, "-")):
         if (value := summary.get(key)) is not None:
             axes.axhline(value, color="black", ls=style, lw=0.9, label=f"{label} {value:.5f}", zorder=3)
             lines.append(float(value))

@@ -29,13 +29,16 @@ class StageProgress:
         The stage.
     total : int or None
         Steps it will do, if that is known.
+    target : float or None
+        Error bar of the energy at which it ends.
     window : int or None
         Average the energy over so many of the last steps; None: over all steps.
     """
 
-    def __init__(self, name: str, total: int | None, window: int | None) -> None:
+    def __init__(self, name: str, total: int | None, window: int | None, target: float | None = None) -> None:
         self.name = name
         self.total = total
+        self.target = target
         self.step = 0
         self.lost = 0
         self._last: Mapping[str, Any] = {}
@@ -69,12 +72,13 @@ class StageProgress:
     def parts(self) -> list[str]:
         """What there is to say, item by item: ``train 1200/5000``, ``0:31 left``, ``energy -8.0702(11)``,
         ..."""
-        parts = [f"{self.name} {self.step}" + (f"/{self.total}" if self.total else "")]
-        if self.total and self._seconds and self.step < self.total:
-            parts.append(f"{duration((self.total - self.step) * float(np.mean(self._seconds)))} left")
+        energies = np.array(self._energies)
+        error = chain_error(energies[:, None]).error if self._energies else float("nan")
+        total = self._expected_steps(error)
+        parts = [f"{self.name} {self.step}" + (f"/{total}" if total and self.target is None else "")]
+        if total and self._seconds and self.step < total:
+            parts.append(f"{duration((total - self.step) * float(np.mean(self._seconds)))} left")
         if self._energies:
-            energies = np.array(self._energies)
-            error = chain_error(energies[:, None]).error
             parts.append(f"energy {format_with_error(float(energies.mean()), error)}")
         parts += [
             f"{label} {self._last[name]:{form}}" for name, label, form in SHOWN if self._last.get(name) is not None
@@ -82,6 +86,15 @@ class StageProgress:
         if "nonfinite" in self._last:
             parts.append(f"walkers lost {self.lost}")
         return parts
+
+    def _expected_steps(self, error: float) -> int | None:
+        """Steps it will do in all. With a target, as the error bar falls with their root; None: too early to say."""
+        if self.target is None:
+            return self.total
+        if not np.isfinite(error):
+            return None
+        expected = max(round(self.step * (error / self.target) ** 2), self.step)
+        return min(expected, self.total) if self.total else expected
 
 
 def duration(seconds: float) -> str:

@@ -89,6 +89,7 @@ def _energies(summary: Summary) -> list[Line]:
     unit = str(summary.get("unit", "hartree"))
     energy, error = _number(summary, "energy"), _number(summary, "energy_error")
     hartree_fock, exact = _number(summary, "hartree_fock_energy"), _number(summary, "exact_energy")
+    estimate = bool(summary.get("exact_is_estimate"))
     lines = []
     if energy is not None:
         note = str(summary.get("note") or "")
@@ -96,31 +97,37 @@ def _energies(summary: Summary) -> list[Line]:
     if hartree_fock is not None:
         lines.append(Line("Hartree-Fock", f"{hartree_fock:.6f} {unit}"))
     if energy is not None and hartree_fock is not None:
-        correlation = format_with_error(energy - hartree_fock, _or_nan(error))
-        lines.append(Line("correlation energy", f"{correlation} {unit}", _share(energy, hartree_fock, exact)))
+        correlation = format_with_error(hartree_fock - energy, _or_nan(error))
+        share = _share(energy, _number(summary, "hartree_fock_limit"), exact, estimate)
+        lines.append(Line("below Hartree-Fock", f"{correlation} {unit}", share))
     if exact is not None:
-        lines.append(Line("exact", f"{exact:.6f} {unit}", str(summary.get("exact_source") or "")))
+        label = "best estimate" if estimate else "exact"
+        lines.append(Line(label, f"{exact:.6f} {unit}", str(summary.get("exact_source") or "")))
     if energy is not None and exact is not None:
-        lines.append(_comparison(energy, _or_nan(error), exact, unit))
+        lines.append(_comparison(energy, _or_nan(error), exact, unit, estimate))
     return lines
 
 
-def _share(energy: float, hartree_fock: float, exact: float | None) -> str:
-    """Which share of the correlation energy was found; nothing for one electron, which has none."""
-    if exact is None or hartree_fock - exact < 1e-5:
+def _share(energy: float, limit: float | None, exact: float | None, estimate: bool) -> str:
+    """Which share of the correlation energy, which begins at the basis-set limit of Hartree-Fock, was found.
+
+    Nothing where that limit is not known, and for one electron, which has no correlation.
+    """
+    if exact is None or limit is None or limit - exact < 1e-5:
         return ""
-    return f"{100.0 * (hartree_fock - energy) / (hartree_fock - exact):.1f} % of the exact one"
+    whole = "estimated" if estimate else "exact"
+    return f"{100.0 * (limit - energy) / (limit - exact):.1f} % of the {whole} correlation energy"
 
 
-def _comparison(energy: float, error: float, exact: float, unit: str) -> Line:
+def _comparison(energy: float, error: float, exact: float, unit: str, estimate: bool) -> Line:
     difference = energy - exact
-    label = "above exact" if difference >= 0.0 else "below exact"
+    label = f"{'above' if difference >= 0.0 else 'below'} {'estimate' if estimate else 'exact'}"
     value = f"{format_with_error(1e3 * abs(difference), 1e3 * error)} milli{unit}"
     if not error > 0.0:
         return Line(label, value)
     sigmas = abs(difference) / error
     remark = f"{sigmas:.1f} sigma"
-    if difference < 0.0 and sigmas > TOO_LOW:
+    if difference < 0.0 and sigmas > TOO_LOW and not estimate:
         remark += ": lower than a variational energy can be, do not trust it"
     return Line(label, value, remark)
 

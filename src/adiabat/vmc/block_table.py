@@ -115,6 +115,11 @@ def _join_neighbours(table: BlockTable) -> BlockTable:
     )
 
 
+def is_empty(table: BlockTable) -> bool:
+    """Whether a concrete table of one system holds no sample yet."""
+    return int(table.row) == 0 and int(table.filled) == 0
+
+
 def to_blocks(table: BlockTable) -> Blocks:
     """The blocks of a concrete table that hold samples, in host memory.
 

@@ -55,7 +55,7 @@ class Problem:
 
 
 def optimizer(network, **settings):
-    given = dict(learning_rate=0.1, damping=DAMPING, max_length=None, max_cond_num=None, spring_mu=0.9)
+    given = dict(learning_rate=0.1, damping=DAMPING, max_length=None, max_cond_num=None, spring_mu=0.9, max_score=None)
     return SROptimizer(**{**given, **settings}, f_log_psi=network.log_psi)
 
 
@@ -92,6 +92,26 @@ def test_the_direction_is_that_of_dense_linear_algebra(is_complex, dtype, chunk,
     assert float(state.diagnostics["solver_fallback"]) == 0
     length = 0.1 * np.linalg.norm(problem.scores() @ expected)
     assert float(state.diagnostics["update_length"]) == pytest.approx(length, rel=1e-3)
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_walkers_with_long_scores_weigh_less(is_complex):
+    """The direction is that of least squares with these weights; one walker far out cannot raise the damping."""
+    problem = Problem(is_complex=is_complex)
+    scores, parts = problem.scores(), 1 + is_complex
+    lengths = np.linalg.norm(scores.reshape(parts, WALKERS, -1), axis=(0, 2))
+    weights = np.tile(np.minimum(1, 1.1 * np.median(lengths) / lengths), parts)
+    assert 3 <= np.sum(weights < 1) <= parts * WALKERS - 3
+    target = np.concatenate([problem.residuals.real, problem.residuals.imag][:parts])
+    weighted = weights[:, None] * scores
+    curvature = weighted.T @ weighted + DAMPING * np.eye(scores.shape[1])
+    expected = np.linalg.solve(curvature, weighted.T @ (weights * target) + DAMPING * 0.9 * problem.previous)
+
+    _, state = problem.update(optimizer(problem.network, max_score=1.1))
+    found = np.asarray(state.direction)
+    assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
+    _, state = problem.update(optimizer(problem.network, max_score=1e6))
+    np.testing.assert_allclose(np.asarray(state.direction), problem.dense_direction(0.9), rtol=1e-5, atol=1e-8)
 
 
 def test_without_momentum_and_with_much_damping_it_is_the_gradient(problem):

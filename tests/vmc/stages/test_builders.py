@@ -31,7 +31,7 @@ def test_calls_chain_and_give_a_stage():
     assert isinstance(stage, VMCWorkStage)
     assert (stage.name, stage.n_steps, stage.optimizer) == ("train", 7, AdamOptimizer())
     assert list(stage.estimators) == ["kinetic", "potential", "total"]
-    assert stage.signature() == {"wavefunction": "Exponential", "walkers": 8, "optimizer": "AdamOptimizer"}
+    assert stage.signature() == {"wavefunction": "Exponential", "walkers": 8, "optimizer": "adam"}
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
@@ -55,7 +55,6 @@ def test_the_documented_defaults_of_the_settings():
     config = WorkStageConfig()
     assert (config.iterations, config.burn_in) == (100, 0)
     assert (config.save_time_interval, config.save_step_interval) == (600, 1000)
-    assert EvalStageBuilder.config_class().digest_step_interval == 0
 
 
 def test_settings_come_from_the_scope_over_given_defaults():

@@ -152,9 +152,7 @@ class DeterminantNetwork(abc.ABC):
     def log_psi(self, params: Params, x: Float[Array, "electrons 3"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """log|psi| and phase (0 or pi) of one walker; spin-up electrons come first. Positions in bohr."""
         places = geometry(x, self._wired.positions)
-        log_abs, phase = log_sum_of_determinants(
-            self._orbitals_at(params, places), params["start"]["determinants"] if "start" in params else None
-        )
+        log_abs, phase = log_sum_of_determinants(self._orbitals_at(params, places))
         if "jastrow" in params:
             log_abs = log_abs + electron_jastrow(params["jastrow"], self.spins, places)
         if "start" in params:

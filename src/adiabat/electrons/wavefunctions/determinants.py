@@ -8,27 +8,23 @@ from jaxtyping import Array, Float
 
 def log_sum_of_determinants(
     orbitals: Float[Array, "determinants electrons electrons"],
-    coefficients: Float[Array, " determinants"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Logarithm of ``|sum_k c_k det Phi_k|`` and the phase (0 or pi) of the sum.
+    """Logarithm of ``|sum_k det Phi_k|`` and the phase (0 or pi) of the sum.
 
     Parameters
     ----------
     orbitals : array (determinants, electrons, electrons)
         ``orbitals[k, i, j]``: orbital j of determinant k at electron i.
-    coefficients : array (determinants,), optional
-        Weights of the determinants; all one when not given.
     """
     if orbitals.shape[-1] == 1:
         values = orbitals[:, 0, 0]
         signs, logs = jnp.sign(values), jnp.log(jnp.abs(values))
     else:
         signs, logs = jnp.linalg.slogdet(orbitals)
-    if orbitals.shape[0] == 1 and coefficients is None:
+    if orbitals.shape[0] == 1:
         return logs[0], _phase(signs[0])
     largest = jnp.maximum(jnp.max(logs), jnp.finfo(logs.dtype).min)  # finite also where all determinants vanish
-    terms = signs * jnp.exp(logs - largest)
-    total = jnp.sum(terms if coefficients is None else terms * coefficients)
+    total = jnp.sum(signs * jnp.exp(logs - largest))
     return jnp.log(jnp.abs(total)) + largest, _phase(total)
 
 

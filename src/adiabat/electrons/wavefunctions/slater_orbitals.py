@@ -68,16 +68,15 @@ class HartreeFockStart:
     exponents : (shells,) float64
         Of the basis, 1/bohr.
     coefficients : list of (functions, determinants, orbitals) float64
-        Of the occupied orbitals of each spin channel in each determinant.
-    determinants : (determinants,) float64
-        Coefficients of the determinants.
+        Of the occupied orbitals of each spin channel in each determinant, which hold its weight in equal shares. As
+        a parameter of its own the weight of a determinant of many orbitals would drift to any order of magnitude, and
+        the derivatives with it.
     error : float
         Largest relative error of an orbital in the fit.
     """
 
     exponents: np.ndarray
     coefficients: list[np.ndarray]
-    determinants: np.ndarray
     error: float = 0.0
 
     @classmethod
@@ -85,7 +84,7 @@ class HartreeFockStart:
         """Ones in the right shapes, for parameters that will be read from elsewhere."""
         sizes = [channel.stop - channel.start for channel in spins.channels]
         coefficients = [np.ones((basis.size, determinants, size)) for size in sizes]
-        return cls(np.ones(basis.shells), coefficients, np.ones(determinants))
+        return cls(np.ones(basis.shells), coefficients)
 
     def envelopes(self, basis: SlaterBasis, spins: Spins, dtype: str) -> list[Envelope]:
         """Envelopes that decay as the orbitals do, so that the network's part leaves each orbital where it is.
@@ -115,7 +114,6 @@ class HartreeFockStart:
         return {
             "log_exponents": np.log(self.exponents).astype(dtype),
             "coefficients": [c.reshape(len(c), -1).astype(dtype) for c in self.coefficients],
-            "determinants": self.determinants.astype(dtype),
         }
 
 
@@ -159,7 +157,10 @@ def fit_start(molecule: Molecule, basis_name: str, expansion: DeterminantExpansi
         solution, error = _ridge(functions, targets)
         fitted.append(solution[:, occupied])
         errors.append(error[np.unique(occupied)].max())
-    return HartreeFockStart(exponents, fitted, expansion.coefficients, float(max(errors)))
+    n_orbitals = sum(columns.shape[2] for columns in fitted)
+    fitted = [columns * (np.abs(expansion.coefficients) ** (1 / n_orbitals))[:, None] for columns in fitted]
+    fitted[0][:, :, 0] *= np.sign(expansion.coefficients)
+    return HartreeFockStart(exponents, fitted, float(max(errors)))
 
 
 def _ridge(functions: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,9 @@ class SROptimizer:
     divided by it. With the previous direction p and momentum mu the step is the one that minimises
     ``|O delta - e|^2 + damping |delta - mu p|^2``, that is ``delta = mu p + O^T (O O^T + damping)^-1 (e - mu O p)``.
 
+    Near a node of psi the scores of a walker grow without bound. As a walker of vanishing weight it would be harmless,
+    but it alone would set the damping that the condition number asks for, and hide the metric of all others.
+
     References: Sorella, PRL 80, 4558 (1998); Chen and Heyl, Nature Physics 20, 1476 (2024) for sample space;
     Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024) for the momentum (SPRING).
     """
@@ -56,6 +59,11 @@ class SROptimizer:
     damping: Schedule = setting(1e-3, kind="schedules", above=0, help="added to the Gram matrix")
     max_cond_num: float | None = setting(
         1e7, above=1, help="damping is raised until the condition number is below this; null: never"
+    )
+    max_score: float | None = setting(
+        20.0,
+        above=1,
+        help="walkers with scores longer than this many medians weigh less, as if theirs were so long; null: never",
     )
     spring_mu: float | None = setting(0.9, min=0, below=1, help="momentum of SPRING; null: none")
     score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
@@ -96,11 +104,11 @@ class SROptimizer:
         overlap = _CentredScores(table)
         momentum = (self.spring_mu or 0.0) * state.direction
         target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
-        gram = overlap.gram()
+        gram, weights = overlap.gram(self.max_score)
         damping = self._damping(state.step, gram)
-        weights, fell_back = _solve(gram, damping, target - overlap.dot(momentum))
-        direction = momentum + overlap.transpose_dot(weights)
-        length = jnp.linalg.norm(overlap.dot(direction))
+        solution, fell_back = _solve(gram, damping, weights * (target - overlap.dot(momentum)))
+        direction = momentum + overlap.transpose_dot(weights * solution)
+        length = jnp.linalg.norm(weights * overlap.dot(direction))
         scale = self._scale(state.step, direction, length)
         _, as_parameters = ravel_pytree(params)
         updates = as_parameters(-scale.astype(direction.dtype) * direction)
@@ -141,15 +149,26 @@ class _CentredScores:
         blocks = rows.reshape(self.parts, -1)
         return (blocks - jnp.mean(blocks, axis=1, keepdims=True)).reshape(-1)
 
-    def gram(self) -> Float[Array, "rows rows"]:
-        """Gram matrix in float64, its null vectors lifted to eigenvalue 1 so that it can be factorised as it is."""
+    def gram(self, max_score: float | None) -> tuple[Float[Array, "rows rows"], Float[Array, " rows"]]:
+        """Gram matrix of the weighted scores in float64, and the weights.
+
+        Its null vectors are lifted to eigenvalue 1, so that it can be factorised as it is.
+        """
         size, parts = self.table.rows, self.parts
         gram = self.table.gram().reshape(parts, size // parts, parts, size // parts)
         gram = gram - jnp.mean(gram, axis=1, keepdims=True)
         gram = gram - jnp.mean(gram, axis=3, keepdims=True)
         gram = gram.reshape(size, size) * (parts / size)
-        null = jnp.kron(jnp.eye(parts, dtype=gram.dtype), jnp.full((size // parts,) * 2, parts / size, gram.dtype))
-        return (gram + gram.T) / 2 + null
+        weights = jnp.ones(size // parts, gram.dtype)
+        if max_score is not None:
+            lengths = jnp.sqrt(jnp.sum(jnp.diag(gram).reshape(parts, -1), axis=0))
+            longest = max_score * jnp.median(lengths)
+            weights = jnp.where((lengths > longest) & (longest > 0), longest / lengths, weights)
+        null = (1 / weights) / jnp.linalg.norm(1 / weights)
+        every = jnp.tile(weights, parts)
+        gram = (gram + gram.T) / 2 * every[:, None] * every
+        gram = gram + jnp.kron(jnp.eye(parts, dtype=gram.dtype), jnp.outer(null, null))
+        return gram, every.astype(self.root.dtype)
 
     def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
         return self._centre(self.table.dot(vector)) / self.root

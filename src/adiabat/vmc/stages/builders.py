@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from jax.sharding import Mesh
 
+from adiabat.config import ConfigManager
 from adiabat.vmc.gradient import LossAndGrad
 from adiabat.vmc.log_psi import as_log_psi
 from adiabat.vmc.protocols import (
@@ -150,6 +151,7 @@ class VMCStageBuilder(SamplingStageBuilder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._optimizer: Any = None
+        self._optimizer_name = ""
         self._loss_grads: LossAndGrad | None = None
 
     def configure_optimizer(
@@ -166,6 +168,9 @@ class VMCStageBuilder(SamplingStageBuilder):
         optimizer = self.cfg.get_module("optimizer", default, family="optimizers", f_log_psi=log_psi, **kwargs)
         require(optimizer, OptimizerLike, f"the optimizer of stage {self.name!r}")
         self._optimizer = optimizer
+        # By the word that chose it: all optimizers of Optax are of one type, and their states look alike.
+        chosen = self.cfg.kind_of("optimizer") if isinstance(self.cfg, ConfigManager) else ""
+        self._optimizer_name = chosen or f"{type(optimizer).__module__}:{type(optimizer).__qualname__}"
         return self
 
     def configure_loss_grads(
@@ -203,5 +208,5 @@ class VMCStageBuilder(SamplingStageBuilder):
             **common,
             optimizer=self._optimizer,
             loss_grads=self._loss_grads,
-            optimizer_name=type(self._optimizer).__name__,
+            optimizer_name=self._optimizer_name,
         )

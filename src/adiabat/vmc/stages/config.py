@@ -15,6 +15,9 @@ class WorkStageConfig:
     burn_in: int = setting(0, min=0, help="sampling sweeps before the first step, discarded; they adapt the moves")
     save_time_interval: float = setting(600.0, min=0, unit="s", help="least time between two checkpoints")
     save_step_interval: int = setting(1000, min=1, help="least number of steps between two checkpoints")
+    save_keep_every: int = setting(
+        0, min=0, help="keep the first checkpoint of every so many steps for good, besides the last 3; 0: none"
+    )
     chunk: int | None = setting(None, min=1, help="walkers evaluated at a time; null: chosen by size")
 
 
@@ -45,4 +48,3 @@ class EvaluationWorkStageConfig(WorkStageConfig):
         help="sample until the error bar of the energy is below this; null: iterations",
     )
     check_interval: int = setting(50, min=1, help="steps between two looks at the error bar")
-    digest_step_interval: int = setting(0, min=0, help="preview of means and errors every so many steps; 0: none")

@@ -95,6 +95,9 @@ class EvaluationWorkStage(SamplingStage):
 
 
 def estimates(own: Any, system: int = 0) -> dict[str, Estimate]:
-    """Mean, error and the rest of the statistics of every estimator, from an evaluation's own rows."""
+    """Mean, error and the rest of the statistics of every estimator, from an evaluation's own rows.
+
+    Empty before the first step.
+    """
     tables = jax.tree.map(lambda a: np.asarray(a)[system], own["tables"])
-    return {name: block_table.estimate(table) for name, table in tables.items()}
+    return {name: block_table.estimate(table) for name, table in tables.items() if not block_table.is_empty(table)}
