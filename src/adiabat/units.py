@@ -1,4 +1,3 @@
 """Conversion factors between atomic units and the units of the interface (CODATA 2022)."""
 
 ANGSTROM_PER_BOHR = 0.529177210544
-EV_PER_HARTREE = 27.211386245981

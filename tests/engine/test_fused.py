@@ -1,9 +1,11 @@
 """Joining stages with +."""
 
+import jax
+import jax.numpy as jnp
 import pytest
-from engine_toys import Count, Idle, Walk
+from engine_toys import Count, Idle, Walk, walkers
 
-from adiabat.engine import FusedStage
+from adiabat.engine import AbstractCallback, Driver, FusedStage
 from adiabat.errors import InputError
 
 
@@ -60,3 +62,23 @@ def test_statuses_that_fit_no_sub_stage_are_refused():
         FusedStage([(0, Idle(name="a")), (1, Idle(name="b"))], exit_status=1)
     with pytest.raises(InputError, match="entry_status is 5"):
         FusedStage([(0, Idle(name="a"))], entry_status=5)
+
+
+def test_a_stage_is_announced_when_it_has_been_entered_and_not_before():
+    """C18: what `init` computes is finished, and timed, before anybody is told."""
+
+    class Laborious(Walk):
+        def init(self, systems, keys):
+            x = jax.lax.fori_loop(0, 3000, lambda _, x: jnp.sin(x) + 1e-3, jnp.ones((300, 300)))
+            systems, own = super().init(systems, keys)
+            return {**systems, "x": systems["x"] + 0 * x.sum().astype(jnp.float32)}, own
+
+    ready = []
+
+    class Look(AbstractCallback):
+        def on_event(self, kind, message, driver):
+            if kind == "stage_entered":
+                ready.append(all(leaf.is_ready() for leaf in jax.tree.leaves(driver.state.systems)))
+
+    Driver(Laborious(name="slow", n_steps=1), systems=walkers(), callbacks=[Look()]).run()
+    assert ready == [True]

@@ -4,6 +4,7 @@ import pytest
 from vmc_toys import Exponential
 
 from adiabat.config import ConfigManager
+from adiabat.errors import InputError
 from adiabat.vmc.local_energy import Total
 from adiabat.vmc.optimizers import AdamOptimizer, SROptimizer
 from adiabat.vmc.protocols import (
@@ -16,6 +17,7 @@ from adiabat.vmc.protocols import (
     require,
 )
 from adiabat.vmc.sampling import MCMCSampler
+from adiabat.vmc.stages import VMCWorkStageConfig
 
 OURS = [
     (Exponential(), WavefunctionLike),
@@ -56,3 +58,17 @@ def test_the_message_names_the_object_and_what_it_lacks(thing, protocol, lacks):
 
 def test_a_function_is_a_numeric_evaluation_of_a_wavefunction():
     assert isinstance(lambda params, walker: 0.0, NumericWavefunctionEvaluate)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: MCMCSampler(walkers=0), r"MCMCSampler\.walkers: expected an integer >= 1, got 0"),
+        (lambda: SROptimizer(damping=-1.0), r"SROptimizer\.damping: .*got -1\.0"),
+        (lambda: AdamOptimizer(b1=1.0), r"AdamOptimizer\.b1: .*got 1\.0"),
+        (lambda: VMCWorkStageConfig(iterations=-1), r"VMCWorkStageConfig\.iterations: .*got -1"),
+    ],
+)
+def test_settings_given_in_python_are_checked_as_those_of_files(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        make()

@@ -20,7 +20,8 @@ def use_compilation_cache() -> Path | None:
     if not writable(folder):
         return None
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # Many programs of a start are small; keep them all, however quickly each compiles.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     return folder
 
 

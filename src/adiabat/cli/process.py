@@ -29,8 +29,6 @@ def prepare(devices: int | None = None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Loading a program from the compilation cache logs an error of no consequence for each of its functions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Many programs of a start are small; keep them all, however quickly each compiles.
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     use_compilation_cache()
     tune_allocator()
     if devices is not None:

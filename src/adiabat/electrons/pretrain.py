@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
-from adiabat.config import setting
+from adiabat.config import check_settings, setting
 from adiabat.electrons.slater_determinant import OccupiedOrbitals, log_slater_determinant, molecular_orbitals
 from adiabat.electrons.wavefunctions.determinant_network import DeterminantNetwork
 from adiabat.engine import Stage, State, over_systems
@@ -34,6 +34,9 @@ class PretrainConfig:
     burn_in: int = setting(20, min=0, help="sampling sweeps before the first step")
     learning_rate: float = setting(1e-3, above=0, help="step size of Adam; it falls to 5 % over the last 40 %")
     basis: str = setting("cc-pvdz", help="Gaussian basis set of Hartree-Fock")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def steps(self, wavefunction: DeterminantNetwork) -> int:
         """Number of steps for a network."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Inexact
 
-from adiabat.config import setting, wired
+from adiabat.config import check_settings, setting, wired
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.walkers import weighted_gradient
 
@@ -63,6 +63,9 @@ class LossAndGrad:
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
     chunk: int | None = wired()
     mesh: Mesh | None = wired()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def residuals(self, energies: Inexact[Array, " walkers"]) -> Inexact[Array, " walkers"]:
         """``2 (E_n - <E>) / sqrt(N)`` of the clipped energies: the right-hand side of stochastic reconfiguration.

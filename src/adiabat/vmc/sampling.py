@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adiabat.config import setting, wired
+from adiabat.config import check_settings, setting, wired
 
 Walkers = Mapping[str, Array]
 
@@ -42,6 +42,9 @@ class MCMCSampler:
     target_acceptance: float = setting(0.5, above=0, below=1, help="acceptance to which the width is adapted")
     adaptation_rate: float = setting(0.15, min=0, max=1, help="speed of the adaptation; 0 keeps the width")
     local_scale: Callable[[Array], Array] | None = wired()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def init(self) -> SamplerState:
         """State before the first move."""

@@ -158,7 +158,7 @@ def test_damping_rises_until_the_condition_number_is_below_its_limit(problem):
 
 def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem):
     """A negative damping makes the matrix indefinite; the eigenvalues that remain positive are used."""
-    _, state = problem.update(optimizer(problem.network, damping=-0.5, spring_mu=None))
+    _, state = problem.update(optimizer(problem.network, damping=lambda step: -0.5, spring_mu=None))
     assert state.diagnostics["solver_fallback"] == 1
     values, vectors = np.linalg.eigh(problem.scores() @ problem.scores().T)
     kept = values > 0.5

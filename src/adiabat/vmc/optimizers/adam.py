@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adiabat.config import setting
+from adiabat.config import check_settings, setting
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 
 PyTree = Any
@@ -26,6 +26,9 @@ class AdamOptimizer:
     eps: float = setting(1e-8, above=0, help="added to the root of the second moment")
     eps_root: float = setting(0.0, min=0, help="added to the second moment below the root")
     nesterov: bool = setting(False, help="use Nesterov momentum")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def _transformation(self) -> Any:
         import optax

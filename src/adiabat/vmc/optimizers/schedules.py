@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from adiabat.config import setting
+from adiabat.config import check_settings, setting
 
 Schedule = float | Callable[[Array], Array]
 """A number, or a function of the step that returns one."""
@@ -21,6 +21,9 @@ class Standard:
     rate: float = setting(0.05, above=0, help="value at step 0")
     delay: float = setting(2000.0, above=0, help="steps after which it has fallen by 2 ** decay")
     decay: float = setting(1.0, min=0, help="exponent of the decay; 0 keeps the rate")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
-from adiabat.config import setting, wired
+from adiabat.config import check_settings, setting, wired
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 from adiabat.vmc.optimizers.scores import Scores, scores
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
@@ -71,6 +71,9 @@ class SROptimizer:
 
     needs_gradient: ClassVar[bool] = False
     """The direction follows from the residuals; a gradient would be computed in vain."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def init(self, params: PyTree, **kwargs: Any) -> SRState:
         """State before the first update."""

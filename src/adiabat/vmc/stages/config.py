@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adiabat.config import setting
+from adiabat.config import check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class WorkStageConfig:
         0, min=0, help="keep the first checkpoint of every so many steps for good, besides the last 3; 0: none"
     )
     chunk: int | None = setting(None, min=1, help="walkers evaluated at a time; null: chosen by size")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
