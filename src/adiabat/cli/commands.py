@@ -63,7 +63,7 @@ COMMANDS: dict[str, Command] = {
             Option("--charge", "charge of the molecule (default 0)", "N", setting="system.charge"),
             Option(
                 "--spin",
-                "2S, the number of unpaired electrons (default: the known ground state, else the lowest that fits)",
+                "2S, the number of unpaired electrons (default: of the ground state, else the lowest)",
                 "N",
                 setting="system.spin",
             ),

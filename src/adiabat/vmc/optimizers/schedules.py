@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from adiabat.config import check_settings, setting
+from adiabat.errors import InputError
 
-Schedule = float | Callable[[Array], Array]
+Schedule = float | Callable[[Any], Array]
 """A number, or a function of the step that returns one."""
 
 
@@ -31,6 +33,84 @@ class Standard:
         return jnp.asarray(self.rate, jnp.float32) * (1 / (1 + time / self.delay)) ** self.decay
 
 
-def at(schedule: Schedule, step: Int[Array, ""]) -> Float[Array, ""]:
+@dataclass(frozen=True)
+class Constant:
+    """``rate`` at every step."""
+
+    rate: float = setting(above=0, help="value at every step")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """Value at a step."""
+        del step
+        return jnp.asarray(self.rate, jnp.float32)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from ``rate`` to ``final`` over ``steps`` steps, then ``final``.
+
+    Loshchilov and Hutter, ICLR 2017 (arXiv:1608.03983), without restarts.
+    """
+
+    rate: float = setting(above=0, help="value at step 0")
+    steps: int = setting(min=1, help="steps until it has fallen to final")
+    final: float = setting(0.0, min=0, help="value after that")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """Value at a step."""
+        done = jnp.clip(jnp.asarray(step, jnp.float32) / self.steps, 0.0, 1.0)
+        return self.final + 0.5 * (self.rate - self.final) * (1 + jnp.cos(jnp.pi * done))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A line from 0 to the beginning of another schedule, and then that schedule."""
+
+    steps: int = setting(min=1, help="steps until the other schedule begins")
+    then: Schedule = setting(factory=Standard, kind="schedules", help="schedule that follows, or a number")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """Value at a step."""
+        done = jnp.clip(jnp.asarray(step, jnp.float32) / self.steps, 0.0, 1.0)
+        return done * at(self.then, jnp.maximum(jnp.asarray(step) - self.steps, 0))
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """``rates[k]`` from step ``steps[k - 1]`` on, ``rates[0]`` before the first of them.
+
+    Raises
+    ------
+    InputError
+        Unless there is one rate more than steps, and the steps ascend.
+    """
+
+    rates: tuple[float, ...] = setting(above=0, help="values, one more than there are steps")
+    steps: tuple[int, ...] = setting(min=1, help="steps at which the next value begins, ascending")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if len(self.rates) != len(self.steps) + 1 or list(self.steps) != sorted(set(self.steps)):
+            raise InputError(
+                f"Piecewise: {len(self.rates)} rates {list(self.rates)} and steps {list(self.steps)}; expected "
+                "one rate more than steps, and steps that ascend"
+            )
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """Value at a step."""
+        passed = jnp.searchsorted(jnp.asarray(self.steps, jnp.int32), jnp.asarray(step), side="right")
+        return jnp.asarray(self.rates, jnp.float32)[passed]
+
+
+def at(schedule: Schedule, step: Int[Array, ""] | int) -> Float[Array, ""]:
     """Value of a number or schedule at a step, float32."""
     return jnp.asarray(schedule(step) if callable(schedule) else schedule, jnp.float32)
