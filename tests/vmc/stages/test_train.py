@@ -140,7 +140,7 @@ def test_parameters_that_are_not_finite_are_never_taken():
     psi = Exponential(0.75)
     stage = train_stage(psi, Constant(np.inf), SAMPLER, iterations=5)
     driver = Driver(stage, systems=systems(psi, SAMPLER), max_attempts=2)
-    with pytest.raises(NumericalError, match=r"nonfinite_parameters = 1\.0"):
+    with pytest.raises(NumericalError, match=r"nonfinite_parameters = 1\b"):
         driver.run()
     assert driver.step_count == 0
     assert driver.state.systems.params["a"].tolist() == [0.75]
