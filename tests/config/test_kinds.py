@@ -157,7 +157,11 @@ def test_a_function_serves_as_a_schedule_in_python():
     ("flag", "sentence"),
     [
         ("=-1", ": expected a number > 0, got '-1'"),
-        ("=fast", ": unknown schedule 'fast'; there is constant, cosine, piecewise, standard, warmup, or your own as package.module:Class"),
+        (
+            "=fast",
+            ": unknown schedule 'fast'; there is constant, cosine, piecewise, standard, warmup, or your own as "
+            "package.module:Class",
+        ),
         (".rate=0", ": expected a number > 0, got '0'"),
         ("=[1]", ": expected a kind of schedule or a number > 0, got "),
     ],

@@ -40,3 +40,13 @@ def test_a_node_is_minus_infinity(electrons):
     assert np.isfinite(log_sum(np.stack([zero, one]))[0])
     opposite = np.stack([one, -one]) if electrons == 1 else np.stack([one, one[::-1]])
     assert log_sum(opposite)[0] == -np.inf
+
+
+@pytest.mark.parametrize("electrons", [1, 2, 4])
+def test_a_determinant_of_no_weight_harms_no_derivative(electrons):
+    """Singular, it has infinite derivatives; to those of the sum it adds nothing."""
+    regular = np.random.default_rng(electrons).standard_normal((electrons, electrons))
+    gradient = jax.jit(jax.grad(lambda orbitals: log_sum_of_determinants(orbitals)[0]))
+    found = gradient(jnp.asarray(np.stack([regular, np.zeros_like(regular)])))
+    np.testing.assert_allclose(found[0], np.linalg.inv(regular).T, rtol=1e-10)
+    np.testing.assert_array_equal(found[1], 0)

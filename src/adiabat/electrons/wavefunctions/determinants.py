@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,16 +17,29 @@ def log_sum_of_determinants(
     orbitals : array (determinants, electrons, electrons)
         ``orbitals[k, i, j]``: orbital j of determinant k at electron i.
     """
+    if orbitals.shape[0] == 1:
+        (sign,), (log,) = _signs_and_logs(orbitals)
+        return log, _phase(sign)
+    # A determinant of no weight may be singular to the precision at hand; its derivatives, which are infinite, would
+    # enter times zero.
+    _, sizes = _signs_and_logs(jax.lax.stop_gradient(orbitals))
+    counts = sizes > jnp.max(sizes) + 2 * jnp.log(jnp.finfo(sizes.dtype).eps)
+    signs, logs = _signs_and_logs(
+        jnp.where(counts[:, None, None], orbitals, jnp.eye(orbitals.shape[-1], dtype=orbitals.dtype))
+    )
+    largest = jnp.maximum(jnp.max(sizes), jnp.finfo(sizes.dtype).min)  # finite also where all determinants vanish
+    total = jnp.sum(jnp.where(counts, signs * jnp.exp(logs - largest), 0))
+    return jnp.log(jnp.abs(total)) + largest, _phase(total)
+
+
+def _signs_and_logs(
+    orbitals: Float[Array, "determinants electrons electrons"],
+) -> tuple[Float[Array, " determinants"], Float[Array, " determinants"]]:
     if orbitals.shape[-1] == 1:
         values = orbitals[:, 0, 0]
-        signs, logs = jnp.sign(values), jnp.log(jnp.abs(values))
-    else:
-        signs, logs = jnp.linalg.slogdet(orbitals)
-    if orbitals.shape[0] == 1:
-        return logs[0], _phase(signs[0])
-    largest = jnp.maximum(jnp.max(logs), jnp.finfo(logs.dtype).min)  # finite also where all determinants vanish
-    total = jnp.sum(signs * jnp.exp(logs - largest))
-    return jnp.log(jnp.abs(total)) + largest, _phase(total)
+        return jnp.sign(values), jnp.log(jnp.abs(values))
+    signs, logs = jnp.linalg.slogdet(orbitals)
+    return signs, logs
 
 
 def _phase(value: Float[Array, ""]) -> Float[Array, ""]:
