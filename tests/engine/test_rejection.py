@@ -149,3 +149,20 @@ def test_by_hand_a_rejected_step_cannot_be_committed_but_tried_again():
     driver.compute_loss_and_update()
     driver.update_parameters()
     assert driver.step_count == 1
+
+
+def test_a_stage_that_counts_nothing_keeps_its_rows_beside_one_that_does():
+    """Two systems, in a sub-stage each, when a step of one of them is rejected."""
+
+    class SecondIsReady:
+        frequency = 1
+
+        def evaluate(self, state):
+            return np.array([False, True])
+
+    rows = Rows()
+    stage = Fragile(name="fragile", at=(3,), n_steps=6, convergence=SecondIsReady()) + Walk(name="calm", n_steps=6)
+    Driver(stage, systems=walkers(2), callbacks=[rows]).run()
+    counted = {row["system"]: row["nonfinite_walkers"] for row in rows.rows if row.get("nonfinite_walkers")}
+    assert counted == {0: 3}
+    assert all("nonfinite_walkers" not in row for row in rows.rows if row["stage"] == "calm")

@@ -155,8 +155,8 @@ class Stepper:
             self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
         rows = metric_rows(chunk, first, self._execution.reported(chunk)) if hooks.listens("on_rows") else []
         for row in rows:
-            if row["step"] == first:
-                row.update((name, row[name] + counts[row.get("system", 0)]) for name, counts in self._counts.items())
+            counts = self._counts if row["step"] == first else {}
+            row.update((name, row[name] + each[row.get("system", 0)]) for name, each in counts.items() if name in row)
         self._counts = {}
         ended, converged = self.move_on()
         last_log = log_data if last == first else {}
