@@ -18,8 +18,11 @@ from adiabat.vmc.optimizers import AdamOptimizer
 from adiabat.vmc.sampling import MCMCSampler, SamplePlan
 from adiabat.vmc.stages.sampling_stage import count_nonfinite, move_walkers, with_metrics
 from adiabat.vmc.stages.state import SamplingState
-from adiabat.vmc.stages.train import FINAL_RATE
+from adiabat.vmc.stages.train import cooldown
 from adiabat.vmc.walkers import over_walkers
+
+COOLDOWN = 0.4
+"""Last part of the steps, over which the step size falls."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,7 @@ class Pretrain(Stage):
     def _optimizer(self) -> AdamOptimizer:
         steps = self.config.steps(self.wavefunction)
 
-        def rate(step: Array) -> Array:
-            left = jnp.clip((steps - step) / (0.4 * steps), FINAL_RATE, 1.0)
-            return self.config.learning_rate * left
-
-        return AdamOptimizer(learning_rate=rate)
+        return AdamOptimizer(learning_rate=lambda step: self.config.learning_rate * cooldown(step, steps, COOLDOWN))
 
     def signature(self) -> dict[str, Any]:
         """The network and the walkers."""

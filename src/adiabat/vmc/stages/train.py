@@ -27,6 +27,14 @@ FINAL_RATE = 0.05
 """What updates have shrunk to at the end of the cooldown."""
 
 
+def cooldown(age: Array, steps: int, share: float) -> Array:
+    """1, then linearly to `FINAL_RATE` over the last ``share`` of the steps of a stage."""
+    length = share * steps
+    if not length:
+        return jnp.ones((), jnp.float32)
+    return jnp.clip((steps - age).astype(jnp.float32) / length, FINAL_RATE, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VMCWorkStage(SamplingStage):
     """Variational Monte Carlo: sample, evaluate energy and gradient, update the parameters.
@@ -121,12 +129,8 @@ class VMCWorkStage(SamplingStage):
         return systems.replace(params=own["average"])
 
     def _cooldown(self, age: Array) -> Array:
-        """Factor on the updates: 1, then linearly to `FINAL_RATE` over the last part of the stage."""
-        length = self.config.cooldown * self.config.iterations
-        if not length:
-            return jnp.ones((), jnp.float32)
-        left = (self.config.iterations - age).astype(jnp.float32) / length
-        return jnp.clip(left, FINAL_RATE, 1.0)
+        """Factor on the updates."""
+        return cooldown(age, self.config.iterations, self.config.cooldown)
 
 
 def _diagnostics(opt_state: Any) -> dict[str, Array]:
