@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from adiabat.vmc.optimizers import SROptimizer
+from adiabat.vmc.optimizers.gram import gram_matrix
+from adiabat.vmc.optimizers.row_products import RowProducts
 from adiabat.vmc.optimizers.scores import Scores, scores
 from adiabat.vmc.sampling import Chains
 from adiabat.vmc.stages import SamplingState, VMCWorkStage
@@ -109,6 +111,9 @@ def _parts(stage: VMCWorkStage, system: SamplingState) -> dict[str, Call]:
     def score_table(params: Any, walkers: Any) -> Scores:
         return scores(log_psi, params, walkers, chunk=optimizer.score_chunk_size)
 
+    def gram_of(table: Scores) -> Array:
+        return gram_matrix(table, RowProducts())
+
     def solve(gram: Array, residuals: Array) -> Array:
         damped = gram + 1e-3 * jnp.eye(len(gram), dtype=gram.dtype)
         return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(damped, lower=True), residuals)
@@ -119,13 +124,13 @@ def _parts(stage: VMCWorkStage, system: SamplingState) -> dict[str, Call]:
     chains = Chains(dict(walkers), jax.jit(plan.log_abs)(params, walkers), dict(system.sampler_state))
     residuals = jax.jit(stage.loss_grads.residuals)(jax.jit(stage.evaluate)(params, walkers)["total"])
     table = jax.jit(score_table)(params, walkers)
-    gram = jax.jit(Scores.gram)(table)
+    gram = jax.jit(gram_of)(table)
     return {
         f"{plan.steps} moves": _compiled(moves, params, chains, jax.random.key(0)),
         "forward Laplacian": _compiled(over_walkers(laplacian, chunk=stage.chunk), params, walkers),
         "local energies": _compiled(stage.evaluate, params, walkers),
         "scores": _compiled(score_table, params, walkers),
-        "Gram matrix": _compiled(Scores.gram, table),
+        "Gram matrix": _compiled(gram_of, table),
         "solve": _compiled(solve, gram, residuals),
         "SPRING update": _compiled(update, params, optimizer.init(params), walkers, residuals),
         "energy gradient": _compiled(stage.loss_grads.gradient, params, walkers, residuals),

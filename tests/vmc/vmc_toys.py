@@ -65,6 +65,28 @@ class Perceptron:
         return jax.lax.complex(value[0], value[1]) if self.is_complex else value[0]
 
 
+@dataclass(frozen=True)
+class ComplexPerceptron:
+    """The same with complex parameters, not holomorphic in them."""
+
+    width: int = 4
+    dtype: str = "float64"
+
+    def init(self, key):
+        rng = np.random.default_rng(0)
+        shapes = {"first": (3, self.width), "last": (self.width, 1)}
+        dtype = np.result_type(self.dtype, np.complex64)
+        drawn = {n: rng.standard_normal((2, *s)) for n, s in shapes.items()}
+        params = {name: (re + 1j * im).astype(dtype) for name, (re, im) in drawn.items()}
+        return params | {"decay": np.ones(1, self.dtype)}
+
+    def log_psi(self, params, walker):
+        x = walker["electrons"] if isinstance(walker, dict) else walker
+        h = x @ params["first"]
+        h = jnp.tanh(h.real) + 1j * jnp.sin(h.imag) + 0.1 * jnp.conj(h)
+        return jnp.sum(h @ params["last"]) - params["decay"][0] * jnp.sum(x * x)
+
+
 def walkers(count: int, particles: int = 2, *, seed: int = 0, dtype: str = "float64") -> dict[str, np.ndarray]:
     """Electrons at random places."""
     return {"electrons": np.random.default_rng(seed).standard_normal((count, particles, 3)).astype(dtype)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from adiabat.config.coercion import describe_type, members
+from adiabat.config.choice import expectation
+from adiabat.config.coercion import members
 from adiabat.config.settings import settings_of
 from adiabat.errors import InputError
 
@@ -21,7 +22,7 @@ def check_settings(settings: Any) -> None:
         value = getattr(settings, field.name)
         items = value if isinstance(value, tuple) else (value,)
         if not all(field.info.allows(item) for item in items) or _is_unknown_word(value, field.type):
-            expected = describe_type(field.type, field.info)
+            expected = expectation(field)
             raise InputError(f"{type(settings).__name__}.{field.name}: expected {expected}, got {value!r}")
 
 

@@ -72,6 +72,9 @@ FAMILIES: dict[str, Family] = {
             "constant": Kind("adiabat.vmc.optimizers.schedules:Constant", "the same at every step, as a number is"),
             "cosine": Kind("adiabat.vmc.optimizers.schedules:Cosine", "half a cosine down, then level"),
             "warmup": Kind("adiabat.vmc.optimizers.schedules:WarmUp", "a line up from 0, then another schedule"),
+            "auto": Kind(
+                "adiabat.vmc.optimizers.auto_damping:AutoDamping", "of damping only: by a trust ratio, step by step"
+            ),
             "piecewise": Kind("adiabat.vmc.optimizers.schedules:Piecewise", "level between given steps"),
         },
         default="standard",

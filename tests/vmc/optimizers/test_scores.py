@@ -8,13 +8,33 @@ from vmc_toys import Perceptron, jacobian, quick_jit, walkers
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.vmc.log_psi import as_log_psi
+from adiabat.vmc.optimizers import gram as gram_module
 from adiabat.vmc.optimizers import scores as scores_module
+from adiabat.vmc.optimizers.gram import gram_matrix, layer_cost, weights_cost
+from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.score_columns import HeldColumns, RecomputedColumns
 from adiabat.vmc.optimizers.scores import scores
 
 pytestmark = pytest.mark.usefixtures("x64")
 
 WALKERS = 13
-KEPT = {"all kept by layers": -1e9, "all explicit": 1e9}
+HOW = {
+    # whether layers are kept, the price of their share by layers, whether other columns are held
+    "by layer": (True, -(10**9), True),
+    "by weights": (True, 10**9, True),
+    "explicit": (False, 0, True),
+    "evaluated again": (False, 0, False),
+    "layers, others evaluated again": (True, -(10**9), False),
+}
+
+
+@pytest.fixture(params=HOW.values(), ids=HOW.keys())
+def hold(request, monkeypatch):
+    """Each way to have the scores; whether columns are held."""
+    kept, price, hold = request.param
+    monkeypatch.setattr(scores_module, "_is_smaller_by_layer", lambda *_: kept)
+    monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
+    return hold
 
 
 def explicit(log_psi, params, data):
@@ -32,39 +52,53 @@ def doubly_centred(gram, parts):
     return centred(centred(gram, parts).T, parts)
 
 
-def assert_same_matrix(log_psi, params, data, chunk, rtol):
+def assert_same_matrix(log_psi, params, data, chunk, rtol, hold=None, scale=None):
     dense = explicit(log_psi, params, data)
     rows = len(dense)
     parts = rows // len(data["electrons"])
     vector = np.cos(np.arange(dense.shape[1])).astype(dense.dtype)
     weights = np.sin(np.arange(rows)).astype(dense.dtype)
+    scale = None if scale is None else jnp.asarray(scale(np.arange(dense.shape[1])).astype(dense.dtype))
 
     def applied(params, data):
-        table = scores(log_psi, params, data, chunk=chunk)
-        return table, table.gram(), table.dot(jnp.asarray(vector)), table.transpose_dot(jnp.asarray(weights))
+        table = scores(log_psi, params, data, chunk=chunk, hold=hold).scaled(jnp.asarray(2 + weights))
+        return {
+            "gram": gram_matrix(table, RowProducts(), scale),
+            "dot": table.dot(jnp.asarray(vector)),
+            "transpose_dot": table.transpose_dot(jnp.asarray(weights)),
+            "squared_lengths": table.squared_lengths(),
+            "squares": table.over_columns(jnp.square),
+            "absolute": table.absolute_means(),
+            "matrix": table.matrix(),
+        }
 
-    table, gram, dot, transpose_dot = quick_jit(applied)(params, data)
-    assert (table.rows, table.parts) == (rows, parts)
-    assert gram.dtype == np.float64
-    scale = np.abs(dense).max() ** 2 * dense.shape[1]
-    np.testing.assert_allclose(
-        doubly_centred(np.asarray(gram), parts), doubly_centred(dense @ dense.T, parts), rtol=0, atol=rtol * scale
-    )
-    assert dot.dtype == transpose_dot.dtype == dense.dtype
-    np.testing.assert_allclose(dot, dense @ vector, rtol=0, atol=rtol * scale)
-    np.testing.assert_allclose(transpose_dot, weights @ dense, rtol=0, atol=rtol * scale)
-    return table
+    found = quick_jit(applied)(params, data)
+    dense = (2 + weights)[:, None] * dense
+    assert found["gram"].dtype == np.float64
+    assert {value.dtype for name, value in found.items() if name != "gram"} == {dense.dtype}
+    scaled = dense if scale is None else dense * scale
+    modulus = np.linalg.norm(dense.reshape(parts, rows // parts, -1), axis=0)
+    expected = {
+        "gram": doubly_centred(scaled @ scaled.T, parts),
+        "dot": dense @ vector,
+        "transpose_dot": weights @ dense,
+        "squared_lengths": np.sum(dense**2, axis=1),
+        "squares": np.sum(dense**2, axis=0),
+        "absolute": modulus.mean(axis=1),
+        "matrix": dense,
+    }
+    found["gram"] = doubly_centred(np.asarray(found["gram"]), parts)
+    size = np.abs(dense).max() ** 2 * dense.shape[1]
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=rtol * size, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("keep", "chunk"), [("all kept by layers", None), ("all kept by layers", 5), ("all explicit", 1000)]
-)
+@pytest.mark.parametrize("chunk", [None, 5])
 @pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
-def test_products_with_the_scores_are_those_with_the_explicit_matrix(is_complex, keep, chunk, monkeypatch):
-    monkeypatch.setattr(scores_module, "ELEMENTWISE_COST", KEPT[keep])
+def test_products_with_the_scores_are_those_with_the_explicit_matrix(is_complex, chunk, hold):
     network = Perceptron(is_complex)
-    table = assert_same_matrix(network.log_psi, network.init(0), walkers(WALKERS), chunk, 1e-13)
-    assert len(table.layers) == (3 if keep == "all kept by layers" else 0)
+    scale = (lambda j: 1 + 0.5 * np.cos(3 * j)) if chunk else None
+    assert_same_matrix(network.log_psi, network.init(0), walkers(WALKERS), chunk, 1e-13, hold, scale)
 
 
 @pytest.mark.parametrize("kind", [FermiNet, pytest.param(Psiformer, marks=pytest.mark.slow)])
@@ -72,17 +106,42 @@ def test_the_scores_of_our_networks_in_single_precision(kind):
     hydrogen = Molecule(("H", "H"), np.array([[0, 0, 0], [0, 0, 1.4]]))
     network = kind(molecule=hydrogen, start="random", layers=2, determinants=2)
     log_psi = as_log_psi(network.log_psi)
-    table = assert_same_matrix(log_psi, network.init(0), walkers(WALKERS, dtype="float32"), None, 1e-6)
-    assert table.layers
+    assert_same_matrix(log_psi, network.init(0), walkers(WALKERS, dtype="float32"), None, 1e-6)
 
 
-@pytest.mark.parametrize(("count", "width", "kept"), [(4, 64, (0,)), (64, 4, ())], ids=["wide", "many"])
-def test_a_layer_is_kept_where_its_share_of_the_gram_matrix_is_cheaper_that_way(count, width, kept):
-    """Few walkers and wide layers, or many walkers and narrow ones; here without any other parameter."""
+def wide_layer(width):
+    """A layer (width, width), a parameter beside it that is no layer, and one that does not reach the output."""
 
     def log_psi(params, walker):
-        return jnp.sum(jnp.tanh(walker["electrons"] @ jnp.eye(3, width, dtype=jnp.float32) @ params["w"]))
+        x = walker["electrons"] @ jnp.eye(3, width, dtype=jnp.float32)
+        return jnp.sum(jnp.tanh(x @ params["w"])) + jnp.sum(params["free"] ** 2)
 
-    params = {"w": np.eye(width, dtype=np.float32)}
-    table = assert_same_matrix(log_psi, params, walkers(count, dtype="float32"), None, 1e-6)
-    assert table.layers == kept
+    params = {"free": (2, width, width), "idle": (3,), "w": (width, width)}
+    return log_psi, {name: np.ones(shape, np.float32) for name, shape in params.items()}
+
+
+def test_what_is_held_is_the_smaller(monkeypatch):
+    """A layer as activations and cotangents where these are fewer numbers; columns as long as they are few."""
+    log_psi, params = wide_layer(64)
+    table = scores(log_psi, params, walkers(4, dtype="float32"))
+    assert table.layers == (2,)
+    assert isinstance(table.columns, HeldColumns)
+    table = scores(log_psi, params, walkers(64, dtype="float32"), chunk=2)
+    assert isinstance(table.columns, RecomputedColumns)
+    log_psi, params = wide_layer(3)
+    assert scores(log_psi, params, walkers(4, dtype="float32")).layers == ()
+
+
+def test_the_cheaper_product_makes_the_gram_matrix():
+    assert layer_cost((10, 2, 64), 64) < weights_cost((10, 2, 64), 64)
+    assert layer_cost((10, 50, 16), 16) > weights_cost((10, 50, 16), 16)
+
+
+def test_parameters_that_do_not_reach_the_output_can_be_left_out():
+    log_psi, params = wide_layer(8)
+    data = walkers(4, dtype="float32")
+    all_of_them, pruned = (scores(log_psi, params, data, prune=prune) for prune in (False, True))
+    assert (all_of_them.explicit, pruned.explicit) == ((0, 1), (0,))
+    assert pruned.columns.values.shape[1] == all_of_them.columns.values.shape[1] - 3
+    np.testing.assert_array_equal(all_of_them.matrix(), pruned.matrix())
+    np.testing.assert_array_equal(pruned.transpose_dot(jnp.ones(4))[128:131], 0)

@@ -4,59 +4,97 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Perceptron, jacobian, quick_jit, ravel, walkers
+from vmc_toys import ComplexPerceptron, Perceptron, jacobian, quick_jit, ravel, walkers
 
+from adiabat.errors import InputError
 from adiabat.vmc.gradient import LossAndGrad
-from adiabat.vmc.optimizers import SROptimizer, Standard
+from adiabat.vmc.optimizers import SROptimizer, Standard, sr
+from adiabat.vmc.optimizers import gram as gram_module
 from adiabat.vmc.optimizers import scores as scores_module
+from adiabat.vmc.optimizers.auto_damping import AutoDamping
+from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.optimizers.sr import SRState
 
 pytestmark = pytest.mark.usefixtures("x64")
 
-WALKERS, DAMPING = 15, 1e-3
+WALKERS, EPS = 15, 1e-8
+DAMPING = float(np.float32(1e-3))
+"""As schedules, which are in single precision, give it."""
+
+
+def flat(tree):
+    """All numbers in one real row, a complex array as its real parts and then its imaginary ones."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    parts = [np.concatenate([a.real.ravel(), a.imag.ravel()]) if np.iscomplexobj(a) else a.ravel() for a in leaves]
+    return np.concatenate(parts)
 
 
 class Problem:
-    """A network at some walkers, energies, and a direction from the step before."""
+    """A network at some walkers, energies, and a direction and a metric from the steps before."""
 
-    def __init__(self, *, is_complex=False, dtype="float64"):
-        self.network = Perceptron(is_complex, dtype=dtype)
+    def __init__(self, network=None, *, dtype="float64", imaginary=0.0):
+        self.network = network or Perceptron(dtype=dtype)
         self.params = self.network.init(0)
         self.data = walkers(WALKERS, dtype=dtype)
+        one = jax.tree.map(lambda a: a[0], self.data)
+        is_complex = jnp.iscomplexobj(jax.eval_shape(self.network.log_psi, self.params, one))
         rng = np.random.default_rng(1)
-        energies = rng.standard_normal(WALKERS) + (1j * rng.standard_normal(WALKERS) if is_complex else 0)
+        energies = rng.standard_normal(WALKERS) + (1j * (imaginary + rng.standard_normal(WALKERS)) if is_complex else 0)
         wanted = np.result_type(dtype, np.complex64) if is_complex else np.dtype(dtype)
         self.loss = LossAndGrad(clip=None, f_log_psi=self.network.log_psi)
         self.residuals = np.asarray(self.loss.residuals(jnp.asarray(energies.astype(wanted))))
-        self.previous = rng.standard_normal(ravel(self.params).size).astype(dtype)
+        self.previous = rng.standard_normal(flat(self.params).size).astype(dtype)
+        self.metric = (0.5 + rng.random(self.previous.size)).astype(dtype)
 
-    def update(self, optimizer, *, step=0):
+    def update(self, optimizer, *, step=0, **state):
         """Updates and new state of one step."""
-        state = optimizer.init(self.params)._replace(step=jnp.int32(step), direction=self.previous)
+        given = optimizer.init(self.params)._replace(step=jnp.int32(step), direction=jnp.asarray(self.previous))
+        if given.metric is not None:
+            given = given._replace(metric=jnp.asarray(self.metric))
+        given = given._replace(**state)
 
         def run(params, state, data, residuals):
             return optimizer.update(None, state, params, batched_data=data, residuals=residuals)
 
-        return quick_jit(run)(self.params, state, self.data, self.residuals)
+        return quick_jit(run)(self.params, given, self.data, self.residuals)
+
+    def direction(self, *, network=None, **settings):
+        return np.asarray(self.update(optimizer(network or self.network, **settings))[1].direction)
 
     def scores(self):
         """``O``: centred, divided by the root of the number of walkers, real parts above imaginary ones, in float64."""
-        wide = jax.tree.map(lambda p: np.asarray(p, np.float64), (self.params, self.data))
-        table = jacobian(self.network.log_psi, *wide)
+        params, data = jax.tree.map(lambda p: np.asarray(p, np.result_type(p, np.float64)), (self.params, self.data))
+        split = jax.tree.map(lambda p: np.stack([p.real, p.imag]) if np.iscomplexobj(p) else p, params)
+
+        def of_split(split, walker):
+            joined = jax.tree.map(lambda s, p: s[0] + 1j * s[1] if np.iscomplexobj(p) else s, split, params)
+            return self.network.log_psi(joined, walker)
+
+        table = jacobian(of_split, split, data)
         table = (table - table.mean(axis=0)) / np.sqrt(WALKERS)
         return np.concatenate([table.real, table.imag]) if np.iscomplexobj(table) else table
 
-    def dense_direction(self, momentum):
-        """Minimum of ``|O d - e|^2 + damping |d - momentum * previous|^2``, among the parameters."""
-        scores, previous = self.scores(), self.previous.astype(np.float64)
-        target = np.concatenate([self.residuals.real, self.residuals.imag][: len(scores) // WALKERS])
-        curvature = scores.T @ scores + DAMPING * np.eye(scores.shape[1])
-        return np.linalg.solve(curvature, scores.T @ target + DAMPING * momentum * previous)
+    def target(self):
+        is_complex = np.iscomplexobj(self.residuals)
+        return np.concatenate([self.residuals.real, self.residuals.imag]) if is_complex else self.residuals
+
+    def dense_direction(self, momentum=0.9, metric=None, weights=1.0, damping=DAMPING):
+        """Minimum of ``|w (O d - e)|^2 + damping (d - momentum * previous)^T M (d - momentum * previous)``."""
+        scores, target = self.scores() * np.reshape(weights, (-1, 1)), self.target() * weights
+        metric = np.ones(scores.shape[1]) if metric is None else metric
+        curvature = scores.T @ scores + damping * np.diag(metric)
+        previous = momentum * self.previous.astype(np.float64)
+        return np.linalg.solve(curvature, scores.T @ target + damping * metric * previous)
 
 
 def optimizer(network, **settings):
     given = dict(learning_rate=0.1, damping=DAMPING, max_length=None, max_cond_num=None, spring_mu=0.9, max_score=None)
+    given |= dict(cg_tolerance=1e-9, cg_iterations=400, method="sample")
     return SROptimizer(**{**given, **settings}, f_log_psi=network.log_psi)
+
+
+def assert_same(found, expected, tolerance):
+    assert np.linalg.norm(found - expected) < tolerance * np.linalg.norm(expected)
 
 
 @pytest.fixture(scope="module")
@@ -65,67 +103,122 @@ def problem():
         return Problem()
 
 
-LAYERS, EXPLICIT = -1e9, 1e9  # what makes every layer be kept, or none
+NETWORKS = {
+    "real": lambda dtype: Perceptron(dtype=dtype),
+    "complex": lambda dtype: Perceptron(True, dtype=dtype),
+    "complex parameters": lambda dtype: ComplexPerceptron(dtype=dtype),
+}
 
 
+@pytest.mark.parametrize("method", ["sample", "parameter", "cg"])
+@pytest.mark.parametrize("march", [None, "var", "diff"])
 @pytest.mark.parametrize(
-    ("is_complex", "dtype", "chunk", "cost"),
-    [
-        (False, "float64", 4, LAYERS),
-        (False, "float64", 1000, EXPLICIT),
-        (False, "float32", None, LAYERS),
-        (True, "float64", 4, LAYERS),
-        (True, "float64", None, EXPLICIT),
-        (True, "float32", 4, LAYERS),
-    ],
+    ("kind", "dtype"),
+    [("real", "float64"), ("complex", "float64"), ("complex parameters", "float64"), ("real", "float32")],
 )
-def test_the_direction_is_that_of_dense_linear_algebra(is_complex, dtype, chunk, cost, monkeypatch):
-    monkeypatch.setattr(scores_module, "ELEMENTWISE_COST", cost)
-    problem = Problem(is_complex=is_complex, dtype=dtype)
-    updates, state = problem.update(optimizer(problem.network, score_chunk_size=chunk))
-    found, expected = np.asarray(state.direction), problem.dense_direction(0.9)
-    tolerance = 1e-6 if dtype == "float64" else 1e-3
-    assert np.linalg.norm(found - expected) < tolerance * np.linalg.norm(expected)
-    np.testing.assert_allclose(ravel(updates), -np.float32(0.1) * found, rtol=1e-6)
-    assert found.dtype == ravel(updates).dtype == dtype
+def test_the_direction_is_that_of_dense_linear_algebra(kind, dtype, march, method):
+    problem = Problem(NETWORKS[kind](dtype), dtype=dtype)
+    settings = dict(march_beta=None if march is None else 0.7, march_mode=march or "var", method=method)
+    if dtype == "float32":
+        settings["cg_tolerance"] = 1e-5
+    updates, state = problem.update(optimizer(problem.network, **settings))
+    metric = None
+    if march == "var":
+        variances = np.sum(problem.scores() ** 2, axis=0)
+        varies = variances > EPS
+        metric = np.where(varies, 0.7 * problem.metric + 0.3 * variances / np.mean(variances[varies]), problem.metric)
+        np.testing.assert_allclose(state.metric, metric, rtol=1e-3 if dtype == "float32" else 1e-9)
+    elif march == "diff":
+        metric = problem.metric.astype(np.float64)
+    expected = problem.dense_direction(metric=None if metric is None else np.sqrt(metric + EPS))
+    found = np.asarray(state.direction)
+    assert_same(found, expected, 1e-6 if dtype == "float64" else 1e-3)
+    if march == "diff":
+        changed = 0.7 * problem.metric + 0.3 * (found - problem.previous) ** 2
+        np.testing.assert_allclose(state.metric, changed, rtol=1e-5)
+    np.testing.assert_allclose(flat(updates), -np.float32(0.1) * found, rtol=1e-6)
+    assert jax.tree.map(lambda leaf: leaf.dtype, updates) == jax.tree.map(lambda leaf: leaf.dtype, problem.params)
     assert float(state.diagnostics["damping"]) == pytest.approx(DAMPING)
     assert float(state.diagnostics["solver_fallback"]) == 0
     length = 0.1 * np.linalg.norm(problem.scores() @ expected)
     assert float(state.diagnostics["update_length"]) == pytest.approx(length, rel=1e-3)
 
 
+@pytest.mark.parametrize("method", ["sample", "parameter", "cg"])
 @pytest.mark.parametrize("is_complex", [False, True])
-def test_walkers_with_long_scores_weigh_less(is_complex):
+def test_walkers_with_long_scores_weigh_less(is_complex, method):
     """The direction is that of least squares with these weights; one walker far out cannot raise the damping."""
-    problem = Problem(is_complex=is_complex)
+    problem = Problem(Perceptron(is_complex))
     scores, parts = problem.scores(), 1 + is_complex
     lengths = np.linalg.norm(scores.reshape(parts, WALKERS, -1), axis=(0, 2))
     weights = np.tile(np.minimum(1, 1.1 * np.median(lengths) / lengths), parts)
     assert 3 <= np.sum(weights < 1) <= parts * WALKERS - 3
-    target = np.concatenate([problem.residuals.real, problem.residuals.imag][:parts])
-    weighted = weights[:, None] * scores
-    curvature = weighted.T @ weighted + DAMPING * np.eye(scores.shape[1])
-    expected = np.linalg.solve(curvature, weighted.T @ (weights * target) + DAMPING * 0.9 * problem.previous)
+    expected = problem.dense_direction(weights=weights)
+    assert_same(problem.direction(max_score=1.1, method=method), expected, 1e-6)
+    assert_same(problem.direction(max_score=1e6, method=method), problem.dense_direction(), 1e-5)
 
-    _, state = problem.update(optimizer(problem.network, max_score=1.1))
-    found = np.asarray(state.direction)
-    assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
-    _, state = problem.update(optimizer(problem.network, max_score=1e6))
-    np.testing.assert_allclose(np.asarray(state.direction), problem.dense_direction(0.9), rtol=1e-5, atol=1e-8)
+
+def test_a_metric_leaves_the_weights_of_the_walkers_as_they_are(problem):
+    lengths = np.linalg.norm(problem.scores(), axis=1)
+    weights = np.minimum(1, 1.1 * np.median(lengths) / lengths)
+    found = problem.direction(max_score=1.1, march_beta=0.7, march_mode="diff")
+    assert_same(found, problem.dense_direction(weights=weights, metric=np.sqrt(problem.metric + EPS)), 1e-6)
+
+
+HOW = {
+    "by layer": (True, -(10**9)),
+    "by weights": (True, 10**9),
+    "explicit": (False, 0),
+}
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+def test_how_it_is_computed_changes_nothing(how, monkeypatch):
+    """Chunks, layers or columns, held or evaluated again, pruned or not: the direction is the same."""
+    problem = Problem(Perceptron(True))
+    kept, price = how
+    monkeypatch.setattr(scores_module, "_is_smaller_by_layer", lambda *_: kept)
+    monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
+    expected = problem.dense_direction()
+    for settings in [
+        dict(score_chunk_size=4),
+        dict(score_chunk_size=None, gram_num_chunks=None),
+        dict(gram_num_chunks=7, gram_dot_prec="F64"),
+        dict(score_chunk_size=1000, prune_inactive=True),
+    ]:
+        assert_same(problem.direction(**settings), expected, 1e-9)
+
+
+def test_precision_is_what_was_asked_for():
+    """Products in float32 of float64 scores are wrong in the seventh digit, sums and solution in float32 much more."""
+    problem = Problem()
+    expected = problem.dense_direction()
+    error = {
+        name: np.linalg.norm(problem.direction(**settings) - expected) / np.linalg.norm(expected)
+        for name, settings in {"F64": dict(gram_dot_prec="F64"), "F32": dict(gram_dot_prec="F32")}.items()
+    }
+    assert error["F64"] < 1e-9 < error["F32"] < 1e-2
+    single = Problem(dtype="float32")
+    mixed, pure = (single.direction(gram_dot_prec="F64", mixed_precision=mixed) for mixed in (True, False))
+    expected = single.dense_direction()
+    assert np.linalg.norm(mixed - expected) < np.linalg.norm(pure - expected)
 
 
 def test_without_momentum_and_with_much_damping_it_is_the_gradient(problem):
-    _, state = problem.update(optimizer(problem.network, spring_mu=None, damping=1e6))
+    direction = problem.direction(spring_mu=None, damping=1e6)
     gradient = quick_jit(problem.loss.gradient)(problem.params, problem.data, problem.residuals)
-    np.testing.assert_allclose(1e6 * np.asarray(state.direction), ravel(gradient), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(1e6 * direction, ravel(gradient), rtol=0, atol=1e-4)
 
 
-def test_a_constant_energy_changes_nothing(problem):
-    """The centred scores do not see it: the null vector of the Gram matrix is no direction."""
-    shifted = Problem()
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_constant_energy_changes_nothing(kind):
+    """The centred scores do not see it: the null vector of the Gram matrix is no direction. Nor an imaginary one."""
+    network = NETWORKS[kind]("float64")
+    once, again, shifted = Problem(network), Problem(network, imaginary=3.0), Problem(network)
     shifted.residuals = shifted.residuals + 7.0
-    once, again = (np.asarray(p.update(optimizer(p.network))[1].direction) for p in (problem, shifted))
-    np.testing.assert_allclose(once, again, rtol=0, atol=1e-9 * np.abs(once).max())
+    reference = once.direction()
+    for other in (again, shifted):
+        np.testing.assert_allclose(other.direction(), reference, rtol=0, atol=1e-9 * np.abs(reference).max())
 
 
 @pytest.mark.parametrize(
@@ -147,18 +240,38 @@ def test_the_step_keeps_to_its_limits(problem, settings, norm):
     assert state.step == 6
 
 
-def test_damping_rises_until_the_condition_number_is_below_its_limit(problem):
-    _, state = problem.update(optimizer(problem.network, max_cond_num=100.0))
+@pytest.mark.parametrize("method", ["sample", "parameter", "cg"])
+def test_damping_rises_until_the_condition_number_is_below_its_limit(problem, method):
+    _, state = problem.update(optimizer(problem.network, max_cond_num=100.0, method=method))
     largest = np.linalg.norm(problem.scores(), 2) ** 2
     # Ten power iterations give the largest eigenvalue from below.
     assert 0.9 * largest / 99 < float(state.diagnostics["damping"]) <= largest / 99 * (1 + 1e-6)
-    _, state = problem.update(optimizer(problem.network, max_cond_num=1e12))
+    _, state = problem.update(optimizer(problem.network, max_cond_num=1e12, method=method))
     assert float(state.diagnostics["damping"]) == pytest.approx(DAMPING)
 
 
-def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem):
+def test_scores_are_clipped_to_a_mean_absolute_value():
+    """Rows are scaled down before they are centred."""
+    problem = Problem(Perceptron(True))
+    table = jacobian(problem.network.log_psi, problem.params, problem.data)
+    means = np.mean(np.abs(table), axis=1)
+    clip = float(np.median(means))
+    table = table * np.minimum(1, clip / means)[:, None]
+    table = (table - table.mean(axis=0)) / np.sqrt(WALKERS)
+    problem.scores = lambda: np.concatenate([table.real, table.imag])
+    assert_same(problem.direction(score_norm_clip=clip), problem.dense_direction(), 1e-6)
+
+
+def test_directions_without_score_keep_their_metric(problem):
+    """``eps`` is the variance below which a parameter counts as one that has no score."""
+    _, state = problem.update(optimizer(problem.network, march_beta=0.5, eps=1e6))
+    np.testing.assert_array_equal(state.metric, problem.metric)
+
+
+@pytest.mark.parametrize("method", ["sample", "parameter"])
+def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem, method):
     """A negative damping makes the matrix indefinite; the eigenvalues that remain positive are used."""
-    _, state = problem.update(optimizer(problem.network, damping=lambda step: -0.5, spring_mu=None))
+    _, state = problem.update(optimizer(problem.network, damping=lambda step: -0.5, spring_mu=None, method=method))
     assert state.diagnostics["solver_fallback"] == 1
     values, vectors = np.linalg.eigh(problem.scores() @ problem.scores().T)
     kept = values > 0.5
@@ -167,15 +280,101 @@ def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem):
     np.testing.assert_allclose(np.asarray(state.direction), problem.scores().T @ weights, rtol=1e-6, atol=1e-8)
 
 
+def test_conjugate_gradients_stop_early_and_say_how_far_they_came(problem):
+    _, state = problem.update(optimizer(problem.network, method="cg", cg_iterations=3))
+    assert state.diagnostics["solver_iterations"] == 3
+    assert state.diagnostics["solver_residual"] > 1e-9
+    assert state.diagnostics["solver_fallback"] == 1
+    expected = problem.dense_direction()
+    errors = [np.linalg.norm(problem.direction(method="cg", cg_tolerance=t) - expected) for t in (0.3, 1e-3, 1e-9)]
+    assert errors[0] > errors[1] > errors[2]
+
+
 def test_scores_that_are_not_finite_stay_so_and_are_no_fallback():
     broken = Problem()
     broken.data = {"electrons": np.where(np.arange(WALKERS)[:, None, None] == 3, np.nan, broken.data["electrons"])}
-    updates, state = broken.update(optimizer(broken.network))
-    assert not np.isfinite(ravel(updates)).any()
-    assert state.diagnostics["solver_fallback"] == 0
+    for method in ("sample", "parameter", "cg"):
+        updates, state = broken.update(optimizer(broken.network, method=method))
+        assert not np.isfinite(ravel(updates)).any()
+        if method != "cg":
+            assert state.diagnostics["solver_fallback"] == 0
+
+
+def test_the_cheapest_way_is_taken():
+    """Few walkers: among them. Few parameters: among those. Many of both: without a matrix."""
+
+    def chosen(count, width):
+        network = Perceptron(width=width)
+        data = {"electrons": jax.ShapeDtypeStruct((count, 2, 3), jnp.float64)}
+        found = []
+
+        def look(params, data):
+            table = scores_module.scores(network.log_psi, params, data)
+            found.append(cheapest(table, 200, False))
+            return 0
+
+        jax.eval_shape(look, network.init(0), data)
+        return found[0]
+
+    assert chosen(16, 64) == "sample"
+    assert chosen(4096, 3) == "parameter"
+    assert chosen(200_000, 128) == "cg"
+    given = Problem()
+    assert_same(given.direction(method="auto"), given.dense_direction(), 1e-6)
+
+
+def test_auto_damping_follows_the_trust_ratio():
+    """The slope along the last direction, with today's walkers, over the slope it promised."""
+    problem = Problem()
+    auto = AutoDamping(start=DAMPING, factor=0.5, lowest=1e-5, highest=1.0)
+    chosen = optimizer(problem.network, damping=auto)
+    problem.previous *= np.sign(problem.scores() @ problem.previous @ problem.target())
+    slope = problem.scores() @ problem.previous @ problem.target()
+    before = chosen.init(problem.params).damping
+    for promised, factor in [(slope, 0.5), (2.5 * slope, 1.0), (100 * slope, 2.0), (-slope, 1.0)]:
+        last = jnp.float32(promised)
+        _, state = problem.update(chosen, damping=before._replace(last=last))
+        assert float(state.damping.damping) == pytest.approx(DAMPING * factor)
+        if promised * slope > 0:
+            assert float(state.diagnostics["trust_ratio"]) == pytest.approx(slope / promised, rel=1e-4)
+    expected = problem.dense_direction(damping=DAMPING)
+    now = problem.scores() @ expected @ problem.target()
+    assert float(state.damping.last) == pytest.approx(now, rel=1e-4)
+    _, state = problem.update(chosen)
+    assert float(state.damping.damping) == pytest.approx(DAMPING)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_auto_is_for_damping_only():
+    with pytest.raises(InputError, match="learning_rate: expected a number or a schedule, got AutoDamping"):
+        SROptimizer(learning_rate=AutoDamping())
+
+
+def test_more_chunks_than_walkers_are_refused(problem):
+    chosen = optimizer(problem.network, gram_num_chunks=16)
+    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most one for each"):
+        chosen.init(problem.params, batched_data=jax.tree.map(jnp.asarray, problem.data))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (dict(damping=-1e-3), "damping: expected .*> 0, got -0.001"),
+        (dict(march_mode="vra"), "march_mode: expected .*var.*, got 'vra'"),
+        (dict(method="gc"), "method: expected .*cg.*, got 'gc'"),
+        (dict(max_norm=-1.0), "max_norm"),
+        (dict(gram_dot_prec="F16"), "gram_dot_prec"),
+    ],
+)
+def test_what_it_cannot_be_is_refused(settings, sentence):
+    with pytest.raises(InputError, match=sentence):
+        SROptimizer(**settings)
 
 
 def test_an_optimizer_without_a_wavefunction_is_refused():
+    params = {"w": np.ones(2)}
     with pytest.raises(ValueError, match="wired"):
-        SROptimizer().update(None, SROptimizer().init({}), {}, batched_data={}, residuals=jnp.ones(3))
-    assert isinstance(SROptimizer().init({}), SRState)
+        SROptimizer().update(None, SROptimizer().init(params), params, batched_data={}, residuals=jnp.ones(3))
+    assert isinstance(SROptimizer().init(params), SRState)
+    assert sr.SROptimizer is SROptimizer

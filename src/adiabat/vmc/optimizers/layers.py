@@ -9,13 +9,15 @@ that a wavefunction needs no annotation; any parameter used in another way is an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Array
 
 PyTree = Any
@@ -42,11 +44,20 @@ class TracedFunction:
     """Leaves of the parameters that are used in products ``x @ w`` only."""
     uses: tuple[Use, ...]
     """The products, in the order of the program."""
+    biases: Mapping[int, int]
+    """For a layer whose products are all used as ``x @ w + b`` and in no other way: the leaf of b."""
 
     @property
     def explicit(self) -> tuple[int, ...]:
         """Leaves of the parameters that are not weights of layers."""
         return tuple(i for i in range(self.n_params) if i not in self.layers)
+
+    @property
+    def reaching(self) -> frozenset[int]:
+        """Leaves of the parameters on which the outputs depend."""
+        jaxpr = self.program.jaxpr
+        _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+        return frozenset(leaf for leaf in range(self.n_params) if used[leaf])
 
     def zero_taps(self, dtype: Any) -> list[Array]:
         """Taps that change nothing, (rows, outputs) each; derivatives with respect to them are the cotangents."""
@@ -69,7 +80,8 @@ def trace(function: Callable[..., PyTree], params: PyTree, walker: PyTree) -> Tr
     finder = _Finder()
     finder.visit(program.jaxpr, [*range(n_params)] + [None] * (len(program.jaxpr.invars) - n_params))
     uses = tuple(use for use in finder.products if use.leaf not in finder.elsewhere)
-    return TracedFunction(program, n_params, tuple(sorted({use.leaf for use in uses})), uses)
+    layers = tuple(sorted({use.leaf for use in uses}))
+    return TracedFunction(program, n_params, layers, uses, finder.biases(layers))
 
 
 def _is_product(eqn: Any, used: Sequence[int | None]) -> bool:
@@ -93,6 +105,10 @@ class _Finder:
     def __init__(self) -> None:
         self.products: list[Use] = []
         self.elsewhere: set[int] = set()
+        self.reads: Counter[int] = Counter()
+        """How many equations read each parameter."""
+        self.added: list[tuple[int, int]] = []
+        """Weights and bias of each ``x @ w + b``."""
 
     def visit(self, jaxpr: Jaxpr, labels: Sequence[int | None]) -> None:
         known = {var: label for var, label in zip(jaxpr.invars, labels, strict=True) if label is not None}
@@ -100,11 +116,15 @@ class _Finder:
         def label_of(atom: Any) -> int | None:
             return None if isinstance(atom, Literal) else known.get(atom)
 
+        sums = _Sums(jaxpr, known)
         for eqn in jaxpr.eqns:
             used = [label_of(atom) for atom in eqn.invars]
             if eqn.primitive.name in CALLS and any(u is not None for u in used):
                 self.visit(_called(eqn).jaxpr, used)
-            elif _is_product(eqn, used):
+                continue
+            self.reads.update(u for u in used if u is not None)
+            self.added += sums.visit(eqn, used)
+            if _is_product(eqn, used):
                 product: Any = eqn.outvars[0].aval
                 *shape, outputs = product.shape
                 self.products.append(Use(used[1], math.prod(shape), outputs))  # type: ignore[arg-type]
@@ -112,6 +132,47 @@ class _Finder:
             else:
                 self.elsewhere |= {u for u in used if u is not None}
         self.elsewhere |= {u for u in map(label_of, jaxpr.outvars) if u is not None}
+
+    def biases(self, layers: Sequence[int]) -> dict[int, int]:
+        """The bias of each layer that has one."""
+        found = {}
+        for weights, bias in set(self.added):
+            times = self.added.count((weights, bias))
+            if weights in layers and times == self.reads[bias] == self.reads[weights]:
+                found[weights] = bias
+        return found
+
+
+class _Sums:
+    """Finds sums of a product and a bias in one program, each of them used there only."""
+
+    def __init__(self, jaxpr: Jaxpr, known: Mapping[Any, int]) -> None:
+        atoms = [atom for eqn in jaxpr.eqns for atom in eqn.invars] + list(jaxpr.outvars)
+        self.reads = Counter(atom for atom in atoms if not isinstance(atom, Literal))
+        self.products: dict[Any, int] = {}
+        self.biases: dict[Any, int] = {var: leaf for var, leaf in known.items() if var.aval.ndim == 1}
+
+    def visit(self, eqn: Any, used: Sequence[int | None]) -> list[tuple[int, int]]:
+        """Weights and bias if this equation is such a sum."""
+        if _is_product(eqn, used) and self.reads[eqn.outvars[0]] == 1:
+            self.products[eqn.outvars[0]] = used[1]  # type: ignore[assignment]
+        elif eqn.primitive.name in ("broadcast_in_dim", "reshape"):
+            (var, *_), (result,) = eqn.invars, eqn.outvars
+            if var in self.biases and _keeps_last_axis(eqn) and self.reads[result] == 1:
+                self.biases[result] = self.biases[var]
+        elif eqn.primitive.name == "add" and not any(isinstance(atom, Literal) for atom in eqn.invars):
+            for one, other in (eqn.invars, eqn.invars[::-1]):
+                if one in self.products and other in self.biases:
+                    return [(self.products[one], self.biases[other])]
+        return []
+
+
+def _keeps_last_axis(eqn: Any) -> bool:
+    """Whether the only long axis of what is broadcast remains the last one."""
+    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    dimensions = eqn.params.get("broadcast_dimensions")
+    is_last = dimensions is None or dimensions[-1] == len(after) - 1
+    return is_last and before[-1] == after[-1] and (dimensions is not None or math.prod(before) == before[-1])
 
 
 class _TappedRun:

@@ -114,3 +114,20 @@ class Piecewise:
 def at(schedule: Schedule, step: Int[Array, ""] | int) -> Float[Array, ""]:
     """Value of a number or schedule at a step, float32."""
     return jnp.asarray(schedule(step) if callable(schedule) else schedule, jnp.float32)
+
+
+def refuse_auto(optimizer: Any, *names: str) -> None:
+    """Refuse ``auto`` where a schedule is wanted, which is a kind of schedule for damping alone.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    for name in names:
+        value = getattr(optimizer, name)
+        if value is not None and not isinstance(value, (int, float, str)) and not callable(value):
+            raise InputError(
+                f"{type(optimizer).__name__}.{name}: expected a number or a schedule, got {type(value).__name__}, "
+                "which is for damping only"
+            )

@@ -1,8 +1,8 @@
-"""Stochastic reconfiguration in sample space, with the momentum of SPRING."""
+"""Stochastic reconfiguration with the momentum of SPRING and the metric of MARCH."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -11,8 +11,16 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import check_settings, setting, wired
-from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
+from adiabat.errors import InputError
+from adiabat.vmc.optimizers import march
+from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
+from adiabat.vmc.optimizers.centred_scores import CentredScores
+from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
+from adiabat.vmc.optimizers.real_parameters import as_given, as_real, of_real
+from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
 from adiabat.vmc.optimizers.scores import Scores, scores
+from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 
 PyTree = Any
@@ -23,24 +31,29 @@ class SRState(NamedTuple):
 
     step: Int[Array, ""]
     direction: Float[Array, " parameters"]
-    """Previous direction before any scaling, which SPRING carries on; all parameters, leaf after leaf."""
+    """Previous direction before any scaling, which SPRING carries on; all parameters, leaf after leaf, complex ones as
+    real parts and then imaginary ones."""
+    metric: Float[Array, " parameters"] | None
+    """Running metric of MARCH."""
+    damping: DampingState
     diagnostics: dict[str, Float[Array, ""]]
-    """Damping in force, Fubini-Study length of the update, and whether the solver fell back, of the last step."""
+    """Of the last step, for its row."""
 
 
 @dataclass(frozen=True)
 class SROptimizer:
-    """Natural gradient ``(O^T O + damping)^-1 O^T e``, solved with the Gram matrix ``O O^T`` of the walkers.
+    """Natural gradient ``(O^T O + damping)^-1 O^T e``.
 
     O are the centred scores divided by the square root of the number of walkers, e twice the centred local energies
-    divided by it. With the previous direction p and momentum mu the step is the one that minimises
-    ``|O delta - e|^2 + damping |delta - mu p|^2``, that is ``delta = mu p + O^T (O O^T + damping)^-1 (e - mu O p)``.
+    divided by it. With the previous direction p, momentum mu and a diagonal metric M (1 unless MARCH is on) the step is
+    the one that minimises ``|O delta - e|^2 + damping (delta - mu p)^T M (delta - mu p)``.
 
     Near a node of psi the scores of a walker grow without bound. As a walker of vanishing weight it would be harmless,
     but it alone would set the damping that the condition number asks for, and hide the metric of all others.
 
     References: Sorella, PRL 80, 4558 (1998); Chen and Heyl, Nature Physics 20, 1476 (2024) for sample space;
-    Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024) for the momentum (SPRING).
+    Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024) for the momentum (SPRING);
+    Gu et al., arXiv:2507.02644 for the metric (MARCH).
     """
 
     learning_rate: Schedule = setting(
@@ -49,14 +62,16 @@ class SROptimizer:
         help="step size along the natural gradient: half the imaginary time of a step",
     )
     max_norm: float | Literal["fixed"] | None = setting(
-        None, help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate"
+        None, above=0, help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate"
     )
     max_length: float | None = setting(
         0.1,
         above=0,
         help="cap on the Fubini-Study length of an update (how far it moves the state); null: none",
     )
-    damping: Schedule = setting(1e-3, kind="schedules", above=0, help="added to the Gram matrix")
+    damping: Schedule | AutoDamping = setting(
+        1e-3, kind="schedules", above=0, help="added to the curvature; auto: by a trust ratio"
+    )
     max_cond_num: float | None = setting(
         1e7, above=1, help="damping is raised until the condition number is below this; null: never"
     )
@@ -66,7 +81,30 @@ class SROptimizer:
         help="walkers with scores longer than this many medians weigh less, as if theirs were so long; null: never",
     )
     spring_mu: float | None = setting(0.9, min=0, below=1, help="momentum of SPRING; null: none")
+    march_beta: float | None = setting(
+        None, min=0, below=1, help="memory of the metric of MARCH, 0.995 for example; null: no metric"
+    )
+    march_mode: Literal["var", "diff"] = setting(
+        "var", help="metric from the variance of the scores, or from how the direction changes"
+    )
+    eps: float = setting(1e-8, above=0, help="least variance of a score, and added to the metric of MARCH")
+    method: Literal["auto", "sample", "parameter", "cg"] = setting(
+        "auto", help="solve among the walkers, among the parameters, or without a matrix; auto: the cheapest"
+    )
+    cg_tolerance: float = setting(1e-5, above=0, below=1, help="of cg: relative residual at which it stops")
+    cg_iterations: int = setting(200, min=1, help="of cg: most iterations of a step")
+    mixed_precision: bool = setting(True, help="add up and solve in float64; no: in the precision of the scores")
+    gram_dot_prec: Literal["F32", "F64"] | None = setting(
+        None, help="precision of the products in the Gram matrix; null: that of the scores"
+    )
+    gram_num_chunks: int | None = setting(
+        4, min=1, help="parts in which scores are written out for the Gram matrix, at least; null: one"
+    )
     score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
+    score_norm_clip: float | None = setting(
+        None, above=0, help="a walker's scores are scaled down to this mean absolute value; null: never"
+    )
+    prune_inactive: bool = setting(False, help="leave out parameters that do not reach log psi")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
 
     needs_gradient: ClassVar[bool] = False
@@ -74,16 +112,22 @@ class SROptimizer:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        refuse_auto(self, "learning_rate")
 
-    def init(self, params: PyTree, **kwargs: Any) -> SRState:
-        """State before the first update."""
+    def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
+        """State before the first update.
+
+        Raises
+        ------
+        InputError
+            If the Gram matrix is to be made in more parts than there are walkers.
+        """
         del kwargs
-        zero = jnp.zeros((), jnp.float32)
-        return SRState(
-            jnp.zeros((), jnp.int32),
-            jnp.zeros_like(ravel_pytree(params)[0]),
-            {"damping": zero, "update_length": zero, "solver_fallback": zero},
-        )
+        if batched_data is not None:
+            self._check_chunks(_count(batched_data))
+        zero = jnp.zeros_like(ravel_pytree(as_real(params))[0])
+        metric = None if self.march_beta is None else jnp.ones_like(zero)
+        return SRState(jnp.zeros((), jnp.int32), zero, metric, init_damping(self.damping), self._no_diagnostics())
 
     def update(
         self,
@@ -101,32 +145,84 @@ class SROptimizer:
         needed.
         """
         del grads, kwargs
+        real = as_real(params)
+        overlap = CentredScores(self._scores(params, real, batched_data))
+        target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
+        metric = self._metric(state, overlap)
+        carried = overlap.dot(state.direction)
+        damping = next_damping(self.damping, state.damping, state.step, carried @ target)
+        mu = self.spring_mu or 0.0
+        problem = LeastSquares(
+            overlap,
+            target - mu * carried if mu else target,
+            damping.damping,
+            None if metric is None else march.scale(metric, self.eps),
+            self.max_cond_num,
+            self.max_score,
+            self._products(overlap.table),
+        )
+        solution = self._solve(problem)
+        direction = mu * state.direction + solution.increment
+        moved = overlap.dot(direction)
+        length = jnp.linalg.norm(solution.weights * moved)
+        scale = self._scale(state.step, direction, length)
+        _, as_parameters = ravel_pytree(real)
+        updates = as_given(as_parameters(-scale.astype(direction.dtype) * direction), params)
+        if metric is not None and self.march_mode == "diff":
+            metric = march.from_changes(metric, direction - state.direction, self.march_beta or 0.0)
+        diagnostics = self._no_diagnostics() | {
+            "damping": solution.damping.astype(jnp.float32),
+            "update_length": (scale * length).astype(jnp.float32),
+            **{name: value.astype(jnp.float32) for name, value in solution.report.items()},
+        }
+        if isinstance(self.damping, AutoDamping):
+            diagnostics["trust_ratio"] = damping.trust_ratio
+        damping = damping._replace(last=(moved @ target).astype(jnp.float32))
+        return updates, SRState(state.step + 1, direction, metric, damping, diagnostics)
+
+    def _scores(self, params: PyTree, real: PyTree, walkers: Walker) -> Scores:
         if self.f_log_psi is None:
             raise ValueError("SROptimizer was used before it was wired: give it f_log_psi")
-        table = scores(self.f_log_psi, params, batched_data, chunk=self.score_chunk_size)
-        overlap = _CentredScores(table)
-        momentum = (self.spring_mu or 0.0) * state.direction
-        target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
-        gram, weights = overlap.gram(self.max_score)
-        damping = self._damping(state.step, gram)
-        solution, fell_back = _solve(gram, damping, weights * (target - overlap.dot(momentum)))
-        direction = momentum + overlap.transpose_dot(weights * solution)
-        length = jnp.linalg.norm(weights * overlap.dot(direction))
-        scale = self._scale(state.step, direction, length)
-        _, as_parameters = ravel_pytree(params)
-        updates = as_parameters(-scale.astype(direction.dtype) * direction)
-        diagnostics = {
-            "damping": damping.astype(jnp.float32),
-            "update_length": (scale * length).astype(jnp.float32),
-            "solver_fallback": fell_back.astype(jnp.float32),
-        }
-        return updates, SRState(state.step + 1, direction, diagnostics)
+        self._check_chunks(_count(walkers))
+        log_psi = of_real(self.f_log_psi, params)
+        table = scores(log_psi, real, walkers, chunk=self.score_chunk_size, prune=self.prune_inactive)
+        thinnest = max(1, _count(walkers) // (self.gram_num_chunks or 1))
+        table = replace(table, chunk=min(table.chunk, thinnest))
+        if self.score_norm_clip is None:
+            return table
+        means = jnp.tile(table.absolute_means(), table.parts)
+        return table.scaled(jnp.minimum(1, self.score_norm_clip / jnp.maximum(means, jnp.finfo(means.dtype).tiny)))
 
-    def _damping(self, step: Int[Array, ""], gram: Float[Array, "rows rows"]) -> Float[Array, ""]:
-        damping = at(self.damping, step).astype(gram.dtype)
-        if self.max_cond_num is None:
-            return damping
-        return jnp.maximum(damping, _largest_eigenvalue(gram) / (self.max_cond_num - 1))
+    def _metric(self, state: SRState, overlap: CentredScores) -> Array | None:
+        if state.metric is None or self.march_mode == "diff":
+            return state.metric
+        return march.from_variances(state.metric, overlap.variances(), self.march_beta or 0.0, self.eps)
+
+    def _products(self, table: Scores) -> RowProducts:
+        factors = {None: None, "F32": jnp.float32, "F64": jnp.float64}[self.gram_dot_prec]
+        return RowProducts(factors, jnp.float64 if self.mixed_precision else table.dtype)
+
+    def _solve(self, problem: LeastSquares) -> Solution:
+        table = problem.scores.table
+        by_weights = self.march_beta is not None
+        method = cheapest(table, self.cg_iterations, by_weights) if self.method == "auto" else self.method
+        if method == "cg":
+            return matrix_free(problem, tolerance=self.cg_tolerance, iterations=self.cg_iterations)
+        return sample_space(problem) if method == "sample" else parameter_space(problem)
+
+    def _check_chunks(self, walkers: int) -> None:
+        if self.gram_num_chunks is not None and self.gram_num_chunks > walkers:
+            raise InputError(
+                f"SROptimizer.gram_num_chunks: {self.gram_num_chunks} chunks for the Gram matrix of {walkers} walkers; "
+                "expected at most one for each walker"
+            )
+
+    def _no_diagnostics(self) -> dict[str, Float[Array, ""]]:
+        """Zero for everything that a step reports."""
+        names = ["damping", "update_length", "solver_fallback"]
+        names += ["trust_ratio"] if isinstance(self.damping, AutoDamping) else []
+        names += ["solver_iterations", "solver_residual"] if self.method == "cg" else []
+        return dict.fromkeys(names, jnp.zeros((), jnp.float32))
 
     def _scale(self, step: Int[Array, ""], direction: Array, length: Float[Array, ""]) -> Float[Array, ""]:
         rate = at(self.learning_rate, step)
@@ -140,72 +236,5 @@ class SROptimizer:
         return rate
 
 
-class _CentredScores:
-    """Scores less their mean over the walkers, divided by the square root of the number of walkers."""
-
-    def __init__(self, table: Scores) -> None:
-        self.table = table
-        self.parts = table.parts
-        self.root = jnp.sqrt(jnp.asarray(table.rows // table.parts, table.columns.dtype))
-
-    def _centre(self, rows: Float[Array, " rows"]) -> Float[Array, " rows"]:
-        blocks = rows.reshape(self.parts, -1)
-        return (blocks - jnp.mean(blocks, axis=1, keepdims=True)).reshape(-1)
-
-    def gram(self, max_score: float | None) -> tuple[Float[Array, "rows rows"], Float[Array, " rows"]]:
-        """Gram matrix of the weighted scores in float64, and the weights.
-
-        Its null vectors are lifted to eigenvalue 1, so that it can be factorised as it is.
-        """
-        size, parts = self.table.rows, self.parts
-        gram = self.table.gram().reshape(parts, size // parts, parts, size // parts)
-        gram = gram - jnp.mean(gram, axis=1, keepdims=True)
-        gram = gram - jnp.mean(gram, axis=3, keepdims=True)
-        gram = gram.reshape(size, size) * (parts / size)
-        weights = jnp.ones(size // parts, gram.dtype)
-        if max_score is not None:
-            lengths = jnp.sqrt(jnp.sum(jnp.diag(gram).reshape(parts, -1), axis=0))
-            longest = max_score * jnp.median(lengths)
-            weights = jnp.where((lengths > longest) & (longest > 0), longest / lengths, weights)
-        null = (1 / weights) / jnp.linalg.norm(1 / weights)
-        every = jnp.tile(weights, parts)
-        gram = (gram + gram.T) / 2 * every[:, None] * every
-        gram = gram + jnp.kron(jnp.eye(parts, dtype=gram.dtype), jnp.outer(null, null))
-        return gram, every.astype(self.root.dtype)
-
-    def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
-        return self._centre(self.table.dot(vector)) / self.root
-
-    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
-        return self.table.transpose_dot(self._centre(weights) / self.root)
-
-
-def _largest_eigenvalue(matrix: Float[Array, "rows rows"], iterations: int = 10) -> Float[Array, ""]:
-    """Power iteration from a fixed start."""
-    start = jnp.cos(jnp.arange(matrix.shape[0], dtype=matrix.dtype) ** 2)
-
-    def multiply(vector: Array, _: None) -> tuple[Array, Array]:
-        image = matrix @ vector
-        length = jnp.linalg.norm(image)
-        return image / jnp.maximum(length, jnp.finfo(matrix.dtype).tiny), length
-
-    _, lengths = jax.lax.scan(multiply, start / jnp.linalg.norm(start), None, length=iterations)
-    return lengths[-1]
-
-
-def _solve(
-    gram: Float[Array, "rows rows"], damping: Float[Array, ""], target: Float[Array, " rows"]
-) -> tuple[Float[Array, " rows"], Array]:
-    """``(gram + damping)^-1 target`` by Cholesky in float64; by eigenvalues, and saying so, where that fails."""
-    damped = gram + damping * jnp.eye(len(gram), dtype=gram.dtype)
-    wide = target.astype(gram.dtype)
-    by_cholesky = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(damped, lower=True), wide)
-    failed = ~jnp.all(jnp.isfinite(by_cholesky)) & jnp.all(jnp.isfinite(damped)) & jnp.all(jnp.isfinite(wide))
-
-    def by_eigenvalues(_: None) -> Array:
-        values, vectors = jnp.linalg.eigh(damped)
-        usable = values > values[-1] * 1e-12
-        return vectors @ (jnp.where(usable, 1 / jnp.where(usable, values, 1), 0) * (vectors.T @ wide))
-
-    solution = jax.lax.cond(failed, by_eigenvalues, lambda _: by_cholesky, None)
-    return solution.astype(target.dtype), failed
+def _count(walkers: Walker) -> int:
+    return int(jax.tree.leaves(walkers)[0].shape[0])

@@ -64,7 +64,8 @@ class VMCWorkStage(SamplingStage):
         del keys
 
         def enter(system: SamplingState) -> Any:
-            return {"opt_state": self.optimizer.init(system.params), "average": system.params}
+            opt_state = self.optimizer.init(system.params, batched_data=system.batched_data)
+            return {"opt_state": opt_state, "average": system.params}
 
         return systems, over_systems(enter)(systems)
 

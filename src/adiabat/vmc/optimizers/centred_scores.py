@@ -1,0 +1,72 @@
+"""Scores less their mean over the walkers, divided by the square root of the number of walkers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from adiabat.vmc.optimizers.gram import gram_matrix
+from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.scores import Scores
+
+
+class CentredScores:
+    """``O = (S - mean S) / sqrt(walkers)`` of scores S, whose products with each other are those of the state's metric.
+
+    Centring is done on what is made of the scores, never on the scores.
+    """
+
+    def __init__(self, table: Scores) -> None:
+        self.table = table
+        self.parts = table.parts
+        self.walkers = table.rows // table.parts
+        self.root = jnp.sqrt(jnp.asarray(self.walkers, table.dtype))
+
+    def centre(self, rows: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Rows less their mean in each part."""
+        blocks = rows.reshape(self.parts, self.walkers, *rows.shape[1:])
+        return (blocks - jnp.mean(blocks, axis=1, keepdims=True)).reshape(rows.shape)
+
+    def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
+        """``O v``."""
+        return self.centre(self.table.dot(vector)) / self.root
+
+    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
+        """``O^T w``."""
+        return self.table.transpose_dot(self.centre(weights) / self.root)
+
+    def matrix(self, dtype: Any) -> Float[Array, "rows parameters"]:
+        """All of it, written out."""
+        return (self.centre(self.table.matrix()) / self.root).astype(dtype)
+
+    def gram(
+        self, products: RowProducts, scale: Float[Array, " parameters"] | None = None
+    ) -> Float[Array, "rows rows"]:
+        """``O diag(scale)^2 O^T``."""
+        shape = (self.parts, self.walkers, self.parts, self.walkers)
+        gram = gram_matrix(self.table, products, scale).reshape(shape)
+        gram = gram - jnp.mean(gram, axis=1, keepdims=True)
+        gram = gram - jnp.mean(gram, axis=3, keepdims=True)
+        return gram.reshape(self.table.rows, self.table.rows) / self.walkers
+
+    def squared_lengths(self) -> Float[Array, " rows"]:
+        """``|O_n|^2`` of each row."""
+        squares = self.table.squared_lengths()
+        for average in self._averages():
+            mean = self.table.transpose_dot(average)
+            squares = squares + jnp.where(average > 0, mean @ mean - 2 * self.table.dot(mean), 0)
+        return jnp.maximum(squares, 0) / self.walkers
+
+    def variances(self) -> Float[Array, " parameters"]:
+        """``sum_n |O_nj|^2`` of each parameter."""
+        squares = self.table.over_columns(jnp.square) / self.walkers
+        for average in self._averages():
+            squares = squares - self.table.transpose_dot(average) ** 2
+        return jnp.maximum(squares, 0)
+
+    def _averages(self) -> list[Float[Array, " rows"]]:
+        """For each part, the weights whose sum over the rows is the mean over the walkers of that part."""
+        part_of_row = jnp.repeat(jnp.arange(self.parts), self.walkers)
+        return [(part_of_row == part).astype(self.table.dtype) / self.walkers for part in range(self.parts)]

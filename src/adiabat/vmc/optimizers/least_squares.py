@@ -1,0 +1,197 @@
+"""Regularised least squares ``min_y |w (O y - t)|^2 + damping y^T M y``, the heart of stochastic reconfiguration.
+
+O are the centred scores, t a target for each walker, w weights of the walkers and M a metric on the parameters that is
+diagonal, given as the scale ``M = diag(scale)^-2``. Three ways lead to the same y: by a matrix as large as the number
+of walkers, by one as large as the number of parameters, or by none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from adiabat.vmc.optimizers.centred_scores import CentredScores
+from adiabat.vmc.optimizers.row_products import RowProducts
+
+
+class Solution(NamedTuple):
+    """What solves the least squares, and how it was found."""
+
+    increment: Float[Array, " parameters"]
+    weights: Float[Array, " rows"]
+    damping: Float[Array, ""]
+    report: dict[str, Array]
+    """Numbers for the row of the step."""
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """The problem.
+
+    Attributes
+    ----------
+    target : (rows,)
+        Already centred.
+    damping : scalar
+        The least; it is raised to ``largest eigenvalue / (max_cond_num - 1)``.
+    max_score : float, optional
+        Rows longer than this many medians get a weight below one, as if theirs were so long.
+    """
+
+    scores: CentredScores
+    target: Float[Array, " rows"]
+    damping: Float[Array, ""]
+    scale: Float[Array, " parameters"] | None
+    max_cond_num: float | None
+    max_score: float | None
+    products: RowProducts
+
+    def raised(self, largest_eigenvalue: Callable[[], Array]) -> Float[Array, ""]:
+        """The damping with which the condition number is below its limit."""
+        damping = self.damping.astype(self.products.sums)
+        if self.max_cond_num is None:
+            return damping
+        return jnp.maximum(damping, largest_eigenvalue() / (self.max_cond_num - 1))
+
+    def weights(self, squared_lengths: Callable[[], Array]) -> Float[Array, " rows"]:
+        """Weight of each row, from the squared lengths of the rows; both parts of a walker have the same."""
+        parts, walkers = self.scores.parts, self.scores.walkers
+        if self.max_score is None:
+            return jnp.ones(parts * walkers, self.products.sums)
+        squares = jnp.sum(squared_lengths().astype(self.products.sums).reshape(parts, -1), axis=0)
+        lengths = jnp.sqrt(squares)
+        longest = self.max_score * jnp.median(lengths)
+        weights = jnp.where((lengths > longest) & (longest > 0), longest / lengths, 1.0)
+        return jnp.tile(weights, parts).astype(self.products.sums)
+
+    def spread(self, rows: Float[Array, " rows"]) -> Float[Array, " parameters"]:
+        """``M^-1 O^T`` of rows."""
+        spread = self.scores.transpose_dot(rows)
+        return spread if self.scale is None else spread * self.scale * self.scale
+
+
+def sample_space(problem: LeastSquares) -> Solution:
+    """By the Gram matrix ``w O M^-1 O^T w`` of the walkers, whose null vectors are lifted to eigenvalue 1."""
+    gram = problem.scores.gram(problem.products, problem.scale)
+    lengths = problem.scores.squared_lengths if problem.scale is not None else lambda: jnp.diag(gram)
+    weights = problem.weights(lengths)
+    null = (1 / weights[: problem.scores.walkers]) / jnp.linalg.norm(1 / weights[: problem.scores.walkers])
+    gram = (gram + gram.T) / 2 * weights[:, None] * weights
+    gram = gram + jnp.kron(jnp.eye(problem.scores.parts, dtype=gram.dtype), jnp.outer(null, null))
+    damping = problem.raised(lambda: largest_eigenvalue(lambda v: gram @ v, len(gram), gram.dtype))
+    dtype = problem.target.dtype
+    solution, fell_back = _solve(gram, damping, weights * problem.target)
+    increment = problem.spread((weights * solution).astype(dtype))
+    return Solution(increment, weights.astype(dtype), damping, {"solver_fallback": fell_back})
+
+
+def parameter_space(problem: LeastSquares) -> Solution:
+    """By the matrix ``M^-1/2 O^T w^2 O M^-1/2`` of the parameters."""
+    matrix = problem.scores.matrix(problem.products.sums)
+    weights = problem.weights(lambda: jnp.sum(matrix * matrix, axis=1))
+    scale = jnp.ones((), matrix.dtype) if problem.scale is None else problem.scale.astype(matrix.dtype)
+    matrix = weights[:, None] * matrix * scale
+    curvature = matrix.T @ matrix
+    damping = problem.raised(lambda: largest_eigenvalue(lambda v: curvature @ v, len(curvature), matrix.dtype))
+    solution, fell_back = _solve(curvature, damping, matrix.T @ (weights * problem.target))
+    dtype = problem.target.dtype
+    return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, {"solver_fallback": fell_back})
+
+
+def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> Solution:
+    """By conjugate gradients among the walkers, each row scaled by its length; until the residual has fallen to
+    ``tolerance``."""
+    dtype, wide = problem.target.dtype, problem.products.sums
+    lengths = problem.scores.squared_lengths()
+    weights = problem.weights(lambda: lengths)
+
+    def gram_dot(rows: Array) -> Array:
+        spread = problem.spread((weights * rows).astype(dtype))
+        return weights * problem.scores.dot(spread).astype(wide)
+
+    damping = problem.raised(lambda: largest_eigenvalue(gram_dot, len(weights), wide))
+    diagonal = weights**2 * lengths.astype(wide) + damping
+    solution, taken, residual = conjugate_gradients(
+        lambda v: gram_dot(v) + damping * v,
+        weights * problem.target.astype(wide),
+        lambda v: v / diagonal,
+        tolerance=tolerance,
+        iterations=iterations,
+    )
+    report = {
+        "solver_fallback": residual > tolerance,
+        "solver_iterations": taken.astype(wide),
+        "solver_residual": residual,
+    }
+    return Solution(problem.spread((weights * solution).astype(dtype)), weights.astype(dtype), damping, report)
+
+
+def conjugate_gradients(
+    multiply: Callable[[Array], Array],
+    target: Float[Array, " rows"],
+    precondition: Callable[[Array], Array],
+    *,
+    tolerance: float,
+    iterations: int,
+) -> tuple[Float[Array, " rows"], Array, Array]:
+    """Solution of ``multiply(x) = target``, the iterations taken, and the norm of the residual relative to the target.
+
+    Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952), preconditioned.
+    """
+    goal = tolerance * jnp.linalg.norm(target)
+
+    def unfinished(carry: Any) -> Array:
+        _, residual, _, _, taken = carry
+        return (jnp.linalg.norm(residual) > goal) & (taken < iterations)
+
+    def iterate(carry: Any) -> Any:
+        x, residual, direction, square, taken = carry
+        image = multiply(direction)
+        step = square / (direction @ image)
+        residual = residual - step * image
+        scaled = precondition(residual)
+        new_square = residual @ scaled
+        return x + step * direction, residual, scaled + new_square / square * direction, new_square, taken + 1
+
+    first = precondition(target)
+    start = (jnp.zeros_like(target), target, first, target @ first, jnp.zeros((), jnp.int32))
+    x, residual, _, _, taken = jax.lax.while_loop(unfinished, iterate, start)
+    scale = jnp.maximum(jnp.linalg.norm(target), jnp.finfo(target.dtype).tiny)
+    return x, taken, jnp.linalg.norm(residual) / scale
+
+
+def largest_eigenvalue(
+    multiply: Callable[[Array], Array], size: int, dtype: Any, iterations: int = 10
+) -> Float[Array, ""]:
+    """Power iteration from a fixed start."""
+    start = jnp.cos(jnp.arange(size, dtype=dtype) ** 2)
+
+    def again(vector: Array, _: None) -> tuple[Array, Array]:
+        image = multiply(vector)
+        length = jnp.linalg.norm(image)
+        return image / jnp.maximum(length, jnp.finfo(dtype).tiny), length
+
+    _, lengths = jax.lax.scan(again, start / jnp.linalg.norm(start), None, length=iterations)
+    return lengths[-1]
+
+
+def _solve(
+    matrix: Float[Array, "n n"], damping: Float[Array, ""], target: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Array]:
+    """``(matrix + damping)^-1 target`` by Cholesky; by eigenvalues, and saying so, where that fails."""
+    damped = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
+    wide = target.astype(matrix.dtype)
+    by_cholesky = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(damped, lower=True), wide)
+    failed = ~jnp.all(jnp.isfinite(by_cholesky)) & jnp.all(jnp.isfinite(damped)) & jnp.all(jnp.isfinite(wide))
+
+    def by_eigenvalues(_: None) -> Array:
+        values, vectors = jnp.linalg.eigh(damped)
+        usable = values > values[-1] * 1e-12
+        return vectors @ (jnp.where(usable, 1 / jnp.where(usable, values, 1), 0) * (vectors.T @ wide))
+
+    return jax.lax.cond(failed, by_eigenvalues, lambda _: by_cholesky, None), failed

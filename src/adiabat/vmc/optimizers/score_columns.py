@@ -1,0 +1,172 @@
+"""Scores of parameters that belong to no dense layer: columns that are held, or evaluated again when needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from adiabat.vmc.optimizers.row_products import RowProducts
+
+PyTree = Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class HeldColumns:
+    """A matrix (rows, columns)."""
+
+    values: Float[Array, "rows columns"]
+    parts: int = field(metadata={"static": True})
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.values.shape[0]
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the values."""
+        return self.values.dtype
+
+    def scaled(self, factors: Float[Array, " rows"]) -> HeldColumns:
+        """Each row times a factor."""
+        return replace(self, values=self.values * factors[:, None].astype(self.values.dtype))
+
+    def dot(self, vector: Float[Array, " columns"]) -> Float[Array, " rows"]:
+        """``O v``."""
+        return self.values @ vector
+
+    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " columns"]:
+        """``O^T w``."""
+        return weights @ self.values
+
+    def of_each_walker(self, function: Callable[[Array], Array]) -> Array:
+        """``function`` of the scores (parts, walkers, columns), a number or more of each walker: (numbers, walkers)."""
+        return function(self.values.reshape(self.parts, self.rows // self.parts, -1))
+
+    def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " columns"]:
+        """``sum_n function(O_nj)``."""
+        return jnp.sum(function(self.values), axis=0)
+
+    def matrix(self) -> Float[Array, "rows columns"]:
+        """All of it."""
+        return self.values
+
+    def gram(self, scale: Float[Array, " columns"] | None, products: RowProducts) -> Float[Array, "rows rows"]:
+        """``O diag(scale)^2 O^T`` of the rows less their mean in each part.
+
+        The Gram matrix is centred later in any case; rows that are centred first keep the precision of what is left.
+        """
+        by_part = self.values.reshape(self.parts, self.rows // self.parts, -1)
+        centred = (by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(self.rows, -1)
+        return products.gram(centred if scale is None else centred * scale)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RecomputedColumns:
+    """Columns too many to be held: evaluated a block of walkers at a time whenever something is made of them."""
+
+    leaves: list[Array]
+    blocks: PyTree
+    """Walkers with two leading axes (blocks, walkers of a block)."""
+    factors: Float[Array, "blocks parts walkers"]
+    """Of each row."""
+    function: Callable[..., Any] = field(metadata={"static": True})
+    """``(walker, leaves)`` to columns (parts, columns), the first of a tuple."""
+    columns: int = field(metadata={"static": True})
+
+    @staticmethod
+    def of(
+        function: Callable[..., Any], leaves: list[Array], walkers: PyTree, chunk: int, parts: int, columns: int
+    ) -> RecomputedColumns:
+        """Of all walkers, in the largest blocks of equal size that are no larger than ``chunk``."""
+        count = jax.tree.leaves(walkers)[0].shape[0]
+        size = max(block for block in range(1, chunk + 1) if count % block == 0)
+        blocks = jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), walkers)
+        factors = jnp.ones((count // size, parts, size), leaves[0].dtype)
+        return RecomputedColumns(list(leaves), blocks, factors, function, columns)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return math.prod(self.factors.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the values."""
+        return self.factors.dtype
+
+    def _block(self, given: tuple[PyTree, Array]) -> Float[Array, "parts walkers columns"]:
+        walkers, factors = given
+        columns = jax.vmap(lambda walker: self.function(walker, self.leaves)[0], out_axes=1)(walkers)
+        return columns * factors[..., None]
+
+    def _in_blocks(self, rows: Float[Array, " rows"]) -> Float[Array, "blocks parts walkers"]:
+        blocks, parts, size = self.factors.shape
+        return jnp.moveaxis(rows.reshape(parts, blocks, size), 1, 0)
+
+    def _as_rows(self, blocks: Float[Array, "blocks parts walkers"]) -> Float[Array, " rows"]:
+        return jnp.moveaxis(blocks, 0, 1).reshape(-1)
+
+    def _sum(self, function: Callable[..., Array], *more: Array, parts: tuple[int, ...] = ()) -> Array:
+        """Sum over the blocks of ``function(block, ...)``, of shape (*parts, columns)."""
+
+        def add(total: Array, given: tuple[Any, ...]) -> tuple[Array, None]:
+            blocks, *rest = given
+            return total + function(self._block(blocks), *rest), None
+
+        start = jnp.zeros((*parts, self.columns), self.factors.dtype)
+        return jax.lax.scan(add, start, ((self.blocks, self.factors), *more))[0]
+
+    def scaled(self, factors: Float[Array, " rows"]) -> RecomputedColumns:
+        """Each row times a factor."""
+        return replace(self, factors=self.factors * self._in_blocks(factors).astype(self.factors.dtype))
+
+    def dot(self, vector: Float[Array, " columns"]) -> Float[Array, " rows"]:
+        """``O v``."""
+        return self._as_rows(jax.lax.map(lambda given: self._block(given) @ vector, (self.blocks, self.factors)))
+
+    def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " columns"]:
+        """``O^T w``."""
+        return self._sum(lambda block, w: jnp.einsum("pn,pnc->c", w, block), self._in_blocks(weights))
+
+    def of_each_walker(self, function: Callable[[Array], Array]) -> Array:
+        """``function`` of the scores (parts, walkers, columns), a number or more of each walker: (numbers, walkers)."""
+        blocks = jax.lax.map(lambda block: function(self._block(block)), (self.blocks, self.factors))
+        return jnp.moveaxis(blocks, 0, 1).reshape(blocks.shape[1], -1)
+
+    def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " columns"]:
+        """``sum_n function(O_nj)``."""
+        return self._sum(lambda block: jnp.sum(function(block), axis=(0, 1)))
+
+    def matrix(self) -> Float[Array, "rows columns"]:
+        """All of it."""
+        blocks = jax.lax.map(self._block, (self.blocks, self.factors))
+        return jnp.moveaxis(blocks, 0, 1).reshape(self.rows, -1)
+
+    def gram(self, scale: Float[Array, " columns"] | None, products: RowProducts) -> Float[Array, "rows rows"]:
+        """As that of `HeldColumns`, from pairs of blocks."""
+        blocks, parts, size = self.factors.shape
+        given = (self.blocks, self.factors)
+        mean = self._sum(lambda block: jnp.sum(block, axis=1), parts=(parts,)) / (blocks * size)
+
+        def centred(block: Any) -> Array:
+            rows = (self._block(block) - mean[:, None]).reshape(parts * size, -1)
+            return rows if scale is None else rows * scale
+
+        def with_all(block: Any) -> Array:
+            here = centred(block)
+            return jax.lax.map(lambda other: products.outer(here, centred(other)).astype(products.sums), given)
+
+        pairs = jax.lax.map(with_all, given).reshape(blocks, blocks, parts, size, parts, size)
+        return jnp.transpose(pairs, (2, 0, 3, 4, 1, 5)).reshape(self.rows, self.rows)
+
+
+Columns = HeldColumns | RecomputedColumns
