@@ -58,6 +58,10 @@ FAMILIES: dict[str, Family] = {
                 "adiabat.vmc.optimizers.sr:SROptimizer",
                 "stochastic reconfiguration with momentum (SPRING): few costly steps, the default",
             ),
+            "kfac": Kind(
+                "adiabat.vmc.optimizers.kfac:KFACOptimizer",
+                "natural gradient in Kronecker-factored blocks: many steps at about the price of Adam's",
+            ),
             "adam": Kind("adiabat.vmc.optimizers.adam:AdamOptimizer", "Adam of Optax: many cheap steps"),
         },
     ),

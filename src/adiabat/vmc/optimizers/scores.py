@@ -34,9 +34,9 @@ class Scores:
         Scores of the parameters that are not kept by layers, side by side.
     activations, cotangents : tuples of (rows, repeats, inputs) and (rows, repeats, outputs)
         Of each layer; repeats are the electrons or pairs that share its weights.
-    shapes, layers, explicit : static
-        Shapes of all parameter leaves; the leaf of each layer; the leaves among the columns. Leaves in neither do not
-        reach the output.
+    shapes, layers, biases, explicit : static
+        Shapes of all parameter leaves; the leaf of each layer; pairs of such a leaf and that of its bias; the leaves
+        among the columns, biases included. Leaves in neither do not reach the output.
     """
 
     columns: Columns
@@ -44,6 +44,7 @@ class Scores:
     cotangents: tuple[Array, ...]
     shapes: tuple[tuple[int, ...], ...] = field(metadata={"static": True})
     layers: tuple[int, ...] = field(metadata={"static": True})
+    biases: tuple[tuple[int, int], ...] = field(metadata={"static": True})
     explicit: tuple[int, ...] = field(metadata={"static": True})
     parts: int = field(metadata={"static": True})
     """1 for a real log psi; 2 where imaginary parts follow the real ones."""
@@ -196,6 +197,7 @@ def scores(
     chunk: int | None = None,
     prune: bool = False,
     hold: bool | None = None,
+    every_layer: bool = False,
 ) -> Scores:
     """Scores of all walkers by one backward pass each.
 
@@ -210,6 +212,8 @@ def scores(
         Leave out parameters that do not reach the output.
     hold : bool, optional
         Whether columns that are not of layers are held, or evaluated again each time; default: by their number.
+    every_layer : bool
+        Keep all layers as activations and cotangents, also those whose scores are fewer numbers.
     """
     count = jax.tree.leaves(walkers)[0].shape[0]
     chunk = min(chunk or count, count)
@@ -223,7 +227,7 @@ def scores(
     traced = trace(parts, params, one)
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(params)]
     n_parts = 2 if is_complex else 1
-    kept = tuple(i for i in traced.layers if _is_smaller_by_layer(traced, leaves, i))
+    kept = tuple(i for i in traced.layers if every_layer or _is_smaller_by_layer(traced, leaves, i))
     explicit = tuple(i for i in range(len(leaves)) if i not in kept and (i in traced.reaching or not prune))
     n_explicit, n_all = (sum(leaves[i].size for i in which) for which in (explicit, range(len(leaves))))
     if hold is None:
@@ -243,6 +247,7 @@ def scores(
         tuple(map(stacked, cotangents)),
         tuple(leaf.shape for leaf in leaves),
         kept,
+        tuple(traced.biases.items()),
         explicit,
         n_parts,
         chunk,

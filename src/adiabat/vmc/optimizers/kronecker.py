@@ -1,0 +1,107 @@
+"""Blocks of a Fisher matrix: Kronecker products for dense layers, diagonals for all other parameters.
+
+Martens and Grosse, ICML 2015 (arXiv:1503.05671); layers whose weights are shared by several rows as in Grosse and
+Martens, ICML 2016 (arXiv:1602.01407).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from adiabat.vmc.optimizers.scores import Scores
+
+FISHER = 2.0
+"""The Fisher matrix of ``|psi|^2`` in units of ``<O O^T>``, up to the factor 2 that the energy's gradient shares."""
+
+
+class Factors(NamedTuple):
+    """``inputs (x) outputs / repeats`` for the weights of a layer; a bias is one more input."""
+
+    inputs: Float[Array, "inputs inputs"]
+    outputs: Float[Array, "outputs outputs"]
+
+
+class Fisher(NamedTuple):
+    """Sums of the statistics of the steps, each step weighing less than the next by a constant factor."""
+
+    layers: dict[str, Factors]
+    diagonal: Float[Array, " parameters"]
+    """Of every parameter; those of the layers are not used."""
+    weight: Float[Array, ""]
+    """Sum of the weights of the steps."""
+
+
+def statistics(table: Scores) -> Fisher:
+    """Statistics of one step."""
+    walkers = table.rows // table.parts
+    with_bias = dict(table.biases)
+    layers = {}
+    for leaf, x, d in zip(table.layers, table.activations, table.cotangents, strict=True):
+        # Real and imaginary parts of log psi share their activations.
+        inputs = x[:walkers].reshape(-1, x.shape[-1])
+        if leaf in with_bias:
+            inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
+        outputs = d.reshape(-1, d.shape[-1])
+        layers[str(leaf)] = Factors(inputs.T @ inputs / walkers, FISHER * (outputs.T @ outputs) / walkers)
+    diagonal = FISHER * table.over_columns(jnp.square) / walkers
+    return Fisher(layers, diagonal, jnp.ones((), diagonal.dtype))
+
+
+def repeats(table: Scores) -> dict[str, int]:
+    """How many rows share the weights of each layer."""
+    return {str(leaf): x.shape[1] for leaf, x in zip(table.layers, table.activations, strict=True)}
+
+
+def damped_inverses(fisher: Fisher, repeats: Mapping[str, int], damping: Float[Array, ""]) -> dict[str, Factors]:
+    """Inverses of the damped factors of each layer.
+
+    The damping of the product is shared between its factors by the ratio of their mean eigenvalues (Martens and
+    Grosse, section 6.3), as ``(A + pi sqrt(damping)) (x) (B + sqrt(damping) / pi)``.
+    """
+    result = {}
+    for leaf, factors in fisher.layers.items():
+        a, b = (factor / fisher.weight for factor in factors)
+        # The block is a (x) b / repeats; that of its factors is inverted with as many times the damping.
+        root = jnp.sqrt(damping * repeats[leaf]).astype(a.dtype)
+        mean_a, mean_b = jnp.trace(a) / len(a), jnp.trace(b) / len(b)
+        known = (mean_a > 0) & (mean_b > 0)
+        ratio = jnp.where(known, jnp.sqrt(mean_a / jnp.where(known, mean_b, 1)), 1.0)
+        result[leaf] = Factors(
+            _inverse(a + ratio * root * jnp.eye(len(a), dtype=a.dtype)) * repeats[leaf],
+            _inverse(b + root / ratio * jnp.eye(len(b), dtype=b.dtype)),
+        )
+    return result
+
+
+def _inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    factor = jax.scipy.linalg.cho_factor(matrix, lower=True)
+    return jax.scipy.linalg.cho_solve(factor, jnp.eye(len(matrix), dtype=matrix.dtype))
+
+
+def precondition(
+    table: Scores,
+    fisher: Fisher,
+    inverses: Mapping[str, Factors],
+    damping: Float[Array, ""],
+    vector: Float[Array, " parameters"],
+) -> Float[Array, " parameters"]:
+    """The damped inverse of the Fisher matrix, applied to a vector of all parameters."""
+    with_bias = dict(table.biases)
+    diagonal = vector / (fisher.diagonal / fisher.weight + damping.astype(vector.dtype))
+    parts = dict(enumerate(table.leaves(diagonal)))
+    leaves = table.leaves(vector)
+    for leaf in table.layers:
+        inverse, weights = inverses[str(leaf)], leaves[leaf]
+        if leaf in with_bias:
+            weights = jnp.concatenate([weights, leaves[with_bias[leaf]][None]])
+        weights = inverse.inputs @ weights @ inverse.outputs
+        if leaf in with_bias:
+            parts[with_bias[leaf]] = weights[-1]
+            weights = weights[:-1]
+        parts[leaf] = weights
+    return table.joined(parts)
