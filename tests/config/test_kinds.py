@@ -120,6 +120,13 @@ def test_a_class_without_settings_of_its_own_takes_its_keywords(flags):
         ConfigManager([flags("--sampler=some_kinds:Plain")]).get_module("sampler")
 
 
+def test_a_required_setting_that_is_misspelt_is_guessed_at(flags):
+    cfg = ConfigManager([flags("--sampler=some_kinds:Plain", "--sampler.widht=0.5")])
+    with pytest.raises(InputError) as caught:
+        cfg.get_module("sampler", "mcmc")
+    assert str(caught.value) == "--sampler.widht: unknown setting, did you mean 'sampler.width'?"
+
+
 @pytest.mark.parametrize(
     ("options", "schedule"),
     [
