@@ -1,6 +1,7 @@
 """Optimizers: how the parameters follow the energy downhill."""
 
-from adiabat.vmc.optimizers.adam import AdamOptimizer
+from adiabat.vmc.optimizers.first_order import AdamOptimizer, LambOptimizer
+from adiabat.vmc.optimizers.optax_by_name import optax_optimizer
 from adiabat.vmc.optimizers.schedules import Constant, Cosine, Piecewise, Schedule, Standard, WarmUp
 from adiabat.vmc.optimizers.sr import SROptimizer
 
@@ -8,9 +9,11 @@ __all__ = [
     "AdamOptimizer",
     "Constant",
     "Cosine",
+    "LambOptimizer",
     "Piecewise",
     "SROptimizer",
     "Schedule",
     "Standard",
     "WarmUp",
+    "optax_optimizer",
 ]
