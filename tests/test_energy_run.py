@@ -200,6 +200,8 @@ def test_steps_that_always_fail_end_the_run_with_the_last_good_state(tmp_path):
         (["He", "--train.iterations", "many"], "--train.iterations"),
         (["He", "--train.optimizer.dampning", "1"], "did you mean '--train.optimizer.damping'"),
         (["He", "--train.optimizer", "srr"], "did you mean 'sr'"),
+        (["He", "--train.optimizer", "optax:adabelif"], "did you mean 'adabelief'"),
+        (["He", "--train.optimizer", "optax:lbfgs", "--train.optimizer.learning_rate", "1"], "needs value, grad"),
         (["He", "--wavefunction", "ferminat"], "did you mean 'ferminet'"),
         (["He", "--trian.iterations", "1"], "did you mean '--train.iterations'"),
         (["He", "--pretrain.iterations", "5", "--pretrain.basis", "no-such-basis"], "no-such-basis"),

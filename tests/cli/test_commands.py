@@ -108,6 +108,7 @@ def test_list(adiabat):
         code, out, _ = adiabat("list", word)
         assert code == 0
         assert all(name in out for name in FAMILIES["optimizers"].kinds)
+        assert "optax:NAME" in out
 
 
 SETTINGS = '''
@@ -148,6 +149,18 @@ def test_describe(adiabat, tmp_path, monkeypatch):
         "mode": "mode a word or none none",
     }
     assert "A thing to describe." in adiabat("describe", "described_things:Thing")[1]
+
+
+def test_describe_an_optimizer_of_optax(adiabat, monkeypatch):
+    monkeypatch.setattr("adiabat.cli.describe.prepare", lambda: None)
+    code, out, _ = adiabat("describe", "optax:adam")
+    assert code == 0
+    assert out.startswith("optax:adam (optimizer): The Adam optimizer.\n")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["b2", "a", "number", "0.999", "Exponential"] in [row[:5] for row in rows]
+    assert ["learning_rate", "a", "kind", "of", "schedule", "or", "a", "number", ">=", "0", "required"] in [
+        row[:11] for row in rows
+    ]
 
 
 @pytest.mark.parametrize(
@@ -199,6 +212,7 @@ def test_describe(adiabat, tmp_path, monkeypatch):
         (["report", "runs/LiH", "--out", "x"], "unknown option --out; see 'adiabat report --help'"),
         (["list", "optimisers"], "unknown family 'optimisers', did you mean 'optimizers'?"),
         (["describe", "ssr"], "nothing is called 'ssr', did you mean 'sr'?; see 'adiabat list'"),
+        (["describe", "optax:adm"], "optax:adm: Optax has no 'adm', did you mean 'adam'?"),
         (["describe", "no.such:Class"], "no.such:Class: there is no module 'no' for 'no.such:Class'"),
         (["doctor", "x"], "unexpected 'x' after 'adiabat doctor'"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adiabat.config import FAMILIES, Kind, setting, wired
+from adiabat.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Plain:
 
     def __init__(self, width: float, moves: int = 10) -> None:
         self.width, self.moves = width, moves
+
+
+def of_the_shop(name: str) -> type:
+    """What another package makes of a name."""
+    if name != "wide":
+        raise InputError(f"the shop has no '{name}'")
+    return Plain
 
 
 @dataclass(frozen=True)

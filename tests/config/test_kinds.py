@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from some_kinds import CSV, SR, Adam, Console, Plain, Standard
 
-from adiabat.config import ConfigManager, setting
+from adiabat.config import FAMILIES, ConfigManager, Kind, setting
 from adiabat.errors import InputError
 
 
@@ -58,7 +58,7 @@ def test_unknown_kinds_and_modules_are_sentences(flags):
     for flag, sentence in [
         (
             "--optimizer=srr",
-            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, sr, or your own as",
+            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, lamb, sr, optax:NAME, or your",
         ),
         ("--optimizer=psifomer.x:Y", "--optimizer: there is no module 'psifomer' for 'psifomer.x:Y'"),
         (
@@ -118,6 +118,25 @@ def test_a_class_without_settings_of_its_own_takes_its_keywords(flags):
     assert (sampler.width, sampler.moves) == (0.5, 10)
     with pytest.raises(InputError, match=r"sampler.width is required: expected a number"):
         ConfigManager([flags("--sampler=some_kinds:Plain")]).get_module("sampler")
+
+
+def test_a_required_setting_that_is_misspelt_is_guessed_at(flags):
+    cfg = ConfigManager([flags("--sampler=some_kinds:Plain", "--sampler.widht=0.5")])
+    with pytest.raises(InputError) as caught:
+        cfg.get_module("sampler", "mcmc")
+    assert str(caught.value) == "--sampler.widht: unknown setting, did you mean 'sampler.width'?"
+
+
+def test_a_package_with_kinds_of_the_family_makes_them_by_name(flags, monkeypatch):
+    foreign = Kind("some_kinds:of_the_shop", "of the tests")
+    monkeypatch.setitem(FAMILIES["samplers"].foreign, "shop", foreign)
+    cfg = ConfigManager([flags("--sampler=shop:wide", "--sampler.width=0.5")])
+    assert cfg.get_module("sampler", "mcmc").width == 0.5
+    assert cfg.kind_of("sampler") == "shop:wide"
+    with pytest.raises(InputError, match=r"^--sampler: the shop has no 'tall'$"):
+        ConfigManager([flags("--sampler=shop:tall")]).get_module("sampler", "mcmc")
+    with pytest.raises(InputError, match="there is mcmc, shop:NAME, or your own"):
+        ConfigManager([flags("--sampler=wide")]).get_module("sampler", "mcmc")
 
 
 @pytest.mark.parametrize(

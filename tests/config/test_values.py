@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +78,23 @@ def test_a_wrong_type_is_one_sentence(flags, type_, text, sentence):
     with pytest.raises(InputError) as caught:
         ConfigManager([flags(f"--x={text}")]).get("x", type_)
     assert str(caught.value) == sentence
+
+
+def test_a_function_is_named_by_its_module_or_given(flags):
+    type_ = Callable[[Any], Any] | None
+    assert ConfigManager([flags("--x=os.path:join")]).get("x", type_) is os.path.join
+    assert ConfigManager({"x": len}).get("x", type_) is len
+    assert ConfigManager([flags("--x=none")]).get("x", type_) is None
+    for given, sentence in [
+        ("join", "--x: expected a function as package.module:function or none, got 'join'"),
+        ("os.path:jon", "--x: the module 'os.path' has no 'jon', did you mean 'join'?"),
+        ("os:sep", "--x: expected a class or function, but 'os:sep' is '/'"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            ConfigManager([flags(f"--x={given}")]).get("x", type_)
+        assert str(caught.value) == sentence
+    with pytest.raises(InputError, match=r"x: expected a function as .* or none, got {'a': True}"):
+        ConfigManager({"x": {"a": True}}).get("x", type_)
 
 
 def test_a_bare_flag_is_true_and_nothing_else(flags):

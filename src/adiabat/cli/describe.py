@@ -13,11 +13,11 @@ from adiabat.cli.process import prepare
 from adiabat.config import (
     FAMILIES,
     SECTIONS,
-    Kind,
     Setting,
     Target,
     did_you_mean,
     expectation,
+    find_target,
     load_target,
     settings_of,
     target_of,
@@ -39,23 +39,25 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _find(name: str) -> Iterable[tuple[str, str, Kind]]:
-    """What is called `name`, or is one of what is called so: its own name, what it is one of, and where it lives."""
+def _find(name: str) -> Iterable[tuple[Target, str, str]]:
+    """What is called `name`, or is one of what is called so; what it is one of, and a line about it if there is one."""
     if ":" in name:
-        yield name, "class", Kind(name, "")
+        takers = (plural for plural in FAMILIES if find_target(name, plural).maker)
+        plural = next(takers, None)
+        yield find_target(name, plural), FAMILIES[plural].singular if plural else "class", ""
     if name in SECTIONS:
-        yield name, "section", SECTIONS[name]
+        yield Target(name, SECTIONS[name].target), "section", SECTIONS[name].summary
     for plural, family in FAMILIES.items():
-        for kind in family.kinds:
-            if name in (kind, plural, family.singular):
-                yield kind, family.singular, family.kinds[kind]
+        for word, kind in family.kinds.items():
+            if name in (word, plural, family.singular):
+                yield Target(word, kind.target), family.singular, kind.summary
 
 
-def _describe(name: str, what: str, kind: Kind) -> str:
-    cls = load_target(Target(name, kind.target), name)
-    about = kind.summary or (cls.__doc__ or "").strip().partition("\n")[0]
+def _describe(target: Target, what: str, summary: str) -> str:
+    cls = load_target(target, target.name)
+    about = summary or (cls.__doc__ or "").strip().partition("\n")[0]
     rows = [_row(setting) for setting in settings_of(cls)]
-    heading = f"{name} ({what}): {about}\n{kind.target}\n\n"
+    heading = f"{target.name} ({what}): {about}\n{target.path}\n\n"
     if not rows:
         return heading + "  no settings\n"
     table = [("setting", "expects", "default", "unit", "meaning"), *rows]

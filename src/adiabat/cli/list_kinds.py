@@ -25,6 +25,8 @@ def run(arguments: Arguments) -> int:
         raise InputError(f"unknown family '{word}'{did_you_mean(word, FAMILIES)}; there is {', '.join(FAMILIES)}")
     family = FAMILIES[names[0]]
     print(f"{names[0]}: {family.summary}\n")
-    print(columns((name, kind.summary) for name, kind in family.kinds.items()), end="")
+    rows = [(name, kind.summary) for name, kind in family.kinds.items()]
+    rows += [(f"{package}:NAME", kind.summary) for package, kind in family.foreign.items()]
+    print(columns(rows), end="")
     print("\nor your own, as package.module:Class. 'adiabat describe NAME' lists the settings of one.")
     return 0

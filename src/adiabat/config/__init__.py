@@ -6,7 +6,7 @@ each value came from; `kinds.py` is the table of what can be chosen by name.
 
 from adiabat.config.checks import check_settings
 from adiabat.config.choice import expectation
-from adiabat.config.coercion import describe_type
+from adiabat.config.coercion import describe_type, members
 from adiabat.config.kinds import FAMILIES, SECTIONS, Family, Kind
 from adiabat.config.manager import ConfigManager
 from adiabat.config.resolved import ResolvedSetting, format_resolved
@@ -43,6 +43,7 @@ __all__ = [
     "from_mapping",
     "from_yaml",
     "load_target",
+    "members",
     "setting",
     "settings_of",
     "target_of",

@@ -6,13 +6,14 @@ import dataclasses
 import enum
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from adiabat.config.settings import SettingInfo
 from adiabat.config.sources import Node, Text, plain
 from adiabat.config.suggestions import did_you_mean
+from adiabat.config.targets import Target, load_target
 from adiabat.errors import InputError
 
 __all__ = ["allows_none", "coerce", "describe_type", "members"]
@@ -39,8 +40,9 @@ def coerce(node: Node, type_: Any, info: SettingInfo, path: str) -> Any:
 
     Args:
         node: what the user wrote, with its origin.
-        type_: int, float, bool, str, Path, None, Enum, Literal; unions, tuples, lists, dictionaries of these.
-            `Any` takes what text looks like. For other types a Python object passes and text does not.
+        type_: int, float, bool, str, Path, None, Enum, Literal; unions, tuples, lists, dictionaries of these; a
+            function, by text as `package.module:function`. `Any` takes what text looks like. For other types a
+            Python object passes and text does not.
         info: bounds and choices.
         path: the setting's dotted name, for the message.
 
@@ -96,6 +98,8 @@ def _describe(type_: Any, bounds: str) -> str:
         return f"a list, each {' or '.join(_describe(member, bounds) for member in members(arguments[0]))}"
     if origin in (dict, Mapping):
         return "a mapping of names to values"
+    if origin is Callable:
+        return "a function as package.module:function"
     if isinstance(type_, type) and issubclass(type_, enum.Enum):
         return "one of " + ", ".join(repr(member.value) for member in type_)
     if dataclasses.is_dataclass(type_):
@@ -137,6 +141,8 @@ def _convert_member(node: Node, type_: Any) -> Any:
         return _to_sequence(node, origin or type_, get_args(type_))
     if origin in (dict, Mapping) or type_ is dict:
         return _to_dict(node, get_args(type_))
+    if origin is Callable:
+        return _to_function(node)
     return _to_other(node, type_)
 
 
@@ -213,6 +219,14 @@ def _to_dict(node: Node, arguments: tuple[Any, ...]) -> dict[str, Any]:
         raise _Mismatch
     inner = arguments[1] if len(arguments) == 2 else Any
     return {name: _convert(child, inner) for name, child in node.value.items()}
+
+
+def _to_function(node: Node) -> Any:
+    if isinstance(node.value, Text) and ":" in node.value.text:
+        return load_target(Target(node.value.text, node.value.text), str(node.origin))
+    if callable(node.value):
+        return node.value
+    raise _Mismatch
 
 
 def _guess(node: Node) -> Any:

@@ -5,7 +5,7 @@ A new optimizer, wavefunction or writer is one class and one line here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["FAMILIES", "SECTIONS", "Family", "Kind"]
 
@@ -26,6 +26,8 @@ class Family:
     """Kinds that can stand in for each other.
 
     `default` is the kind meant when settings are given without one. With `number`, a plain number will do.
+    `foreign` are packages whose kinds can be chosen too, as `package:name`: the `target` of each is a function
+    that makes the class of a name.
     """
 
     singular: str
@@ -33,6 +35,7 @@ class Family:
     kinds: dict[str, Kind]
     default: str | None = None
     number: bool = False
+    foreign: dict[str, Kind] = field(default_factory=dict)
 
 
 FAMILIES: dict[str, Family] = {
@@ -62,7 +65,17 @@ FAMILIES: dict[str, Family] = {
                 "adiabat.vmc.optimizers.kfac:KFACOptimizer",
                 "natural gradient in Kronecker-factored blocks: many steps at about the price of Adam's",
             ),
-            "adam": Kind("adiabat.vmc.optimizers.adam:AdamOptimizer", "Adam of Optax: many cheap steps"),
+            "adam": Kind("adiabat.vmc.optimizers.first_order:AdamOptimizer", "Adam of Optax: many cheap steps"),
+            "lamb": Kind(
+                "adiabat.vmc.optimizers.first_order:LambOptimizer",
+                "LAMB of Optax: Adam, with steps in units of what is moved",
+            ),
+        },
+        foreign={
+            "optax": Kind(
+                "adiabat.vmc.optimizers.optax_by_name:optax_optimizer",
+                "any optimizer of Optax, such as optax:adabelief",
+            ),
         },
     ),
     "schedules": Family(

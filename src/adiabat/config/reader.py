@@ -18,7 +18,7 @@ from adiabat.config.coercion import allows_none, coerce, members
 from adiabat.config.resolved import ResolvedSetting, plain_value
 from adiabat.config.settings import MISSING, Setting, SettingInfo, settings_of
 from adiabat.config.sources import DEFAULT, Node, Origin, Text
-from adiabat.config.suggestions import did_you_mean
+from adiabat.config.suggestions import closest, did_you_mean
 from adiabat.config.targets import is_ours, load_target
 from adiabat.errors import AdiabatError, InputError
 
@@ -157,6 +157,8 @@ class Reader:
             if setting.name in arguments:
                 continue
             layers = [node.children[setting.name] for node in sections if setting.name in node.children]
+            if base is None and setting.factory is None and not layers:
+                _reject_misspelt(path, setting.name, sections, cls)
             default = setting.default if base is None else getattr(base, setting.name)
             values[setting.name] = self.value(_join(path, setting.name), layers, setting, default, origin)
         unchanged = base is not None and all(getattr(base, name) is value for name, value in values.items())
@@ -186,6 +188,15 @@ def _required(path: str, value: Any, setting: Setting) -> Any:
     if value is MISSING:
         raise InputError(f"{path} is required: expected {expectation(setting)}")
     return value
+
+
+def _reject_misspelt(path: str, required: str, sections: Sequence[Node], cls: Any) -> None:
+    """Raise if a section says something unknown that looks like the required setting it does not have."""
+    known = {setting.name for setting in settings_of(cls)} | {"kind"}
+    for section in sections:
+        for name in closest(required, [child for child in section.children if child not in known]):
+            where = section.children[name].origin.names(_join(path, name))
+            raise InputError(f"{where}: unknown setting, did you mean '{_join(path, required)}'?")
 
 
 def _items(node: Node, path: str, setting: Setting) -> tuple[Node, ...]:

@@ -15,10 +15,14 @@ __all__ = ["Target", "family_for", "find_target", "is_ours", "load_target", "tar
 
 @dataclass(frozen=True)
 class Target:
-    """A kind that was chosen: as it is called (`sr`, or `package.module:Class`) and where it lives."""
+    """A kind that was chosen: as it is called (`sr`, or `package.module:Class`) and where it lives.
+
+    `maker` is the function that makes the class of a kind of another package (`optax:sgd`) from its name there.
+    """
 
     name: str
     path: str
+    maker: str = ""
 
 
 def family_for(setting: str, default: Any = None) -> str | None:
@@ -34,20 +38,21 @@ def family_for(setting: str, default: Any = None) -> str | None:
 
 
 def find_target(word: str, family_name: str | None, where: str = "") -> Target:
-    """The kind called `word`: a registered name of the family or `package.module:Class`. Imports nothing.
+    """The kind called `word`: a registered name of the family, `package:name` of a package the family takes kinds
+    from, or `package.module:Class`. Imports nothing.
 
     Raises:
         InputError: no such name; the message starts with `where` and lists what there is.
     """
     family = FAMILIES.get(family_name or "")
     if ":" in word:
-        registered = _paths(family).get(word) if family else None
-        return Target(registered or word, word)
+        return _target_at(word, family)
     if family is not None and word in family.kinds:
         return Target(word, family.kinds[word].target)
     noun = family.singular if family else "kind"
     known = sorted(family.kinds) if family else []
-    choices = f"; there is {', '.join(known)}, or your own as package.module:Class" if known else ""
+    listed = [*known, *(f"{package}:NAME" for package in family.foreign)] if family else []
+    choices = f"; there is {', '.join(listed)}, or your own as package.module:Class" if known else ""
     raise InputError(f"{_lead(where)}unknown {noun} '{word}'{did_you_mean(word, known)}{choices}")
 
 
@@ -61,6 +66,11 @@ def load_target(target: Target, where: str = "") -> Any:
     module_name, _, attribute = target.path.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{_lead(where)}expected package.module:Class, got '{target.path}'")
+    if target.maker:
+        try:
+            return load_target(Target(target.name, target.maker))(attribute)
+        except InputError as error:
+            raise InputError(f"{_lead(where)}{error}") from error
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
@@ -88,9 +98,19 @@ def is_ours(module_name: str) -> bool:
 
 def target_of(cls: Any, family_name: str | None) -> Target:
     """The `Target` that names a class, by its short name if it is registered."""
-    path = f"{cls.__module__}:{cls.__qualname__}"
-    family = FAMILIES.get(family_name or "")
-    return Target(_paths(family).get(path, path) if family else path, path)
+    return _target_at(f"{cls.__module__}:{cls.__qualname__}", FAMILIES.get(family_name or ""))
+
+
+def _target_at(path: str, family: Family | None) -> Target:
+    """The `Target` of `package.module:Class`; `package:module.Class` if the family takes kinds from the package."""
+    if family is None:
+        return Target(path, path)
+    module, _, name = path.partition(":")
+    package, _, inner = module.partition(".")
+    if package in family.foreign:
+        path = f"{package}:{inner}.{name}" if inner else path
+        return Target(path, path, family.foreign[package].target)
+    return Target(_paths(family).get(path, path), path)
 
 
 def _paths(family: Family) -> dict[str, str]:

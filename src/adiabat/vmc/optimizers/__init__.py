@@ -1,8 +1,9 @@
 """Optimizers: how the parameters follow the energy downhill."""
 
-from adiabat.vmc.optimizers.adam import AdamOptimizer
 from adiabat.vmc.optimizers.auto_damping import AutoDamping
+from adiabat.vmc.optimizers.first_order import AdamOptimizer, LambOptimizer
 from adiabat.vmc.optimizers.kfac import KFACOptimizer
+from adiabat.vmc.optimizers.optax_by_name import optax_optimizer
 from adiabat.vmc.optimizers.schedules import Constant, Cosine, Piecewise, Schedule, Standard, WarmUp
 from adiabat.vmc.optimizers.sr import SROptimizer
 
@@ -12,9 +13,11 @@ __all__ = [
     "Constant",
     "Cosine",
     "KFACOptimizer",
+    "LambOptimizer",
     "Piecewise",
     "SROptimizer",
     "Schedule",
     "Standard",
     "WarmUp",
+    "optax_optimizer",
 ]
