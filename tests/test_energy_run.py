@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,10 @@ import pytest
 
 import adiabat
 from adiabat.cli.main import main
-from adiabat.errors import InputError, NumericalError
+from adiabat.config import ConfigManager, from_keywords
+from adiabat.electrons.energy import run_energy
+from adiabat.engine import AbstractCallback, Checkpoints, StopRun
+from adiabat.errors import InputError, Interrupted, NumericalError
 
 TINY = {
     "walkers": 64,
@@ -122,12 +126,13 @@ def test_another_setting_of_a_started_run_is_refused_in_one_sentence(helium):
         ({"walkers": 32}, "walkers is 64 there and 32 here"),
         (
             {"train": {**TINY["train"], "optimizer": "adam"}},
-            "train.optimizer is sr there and adam here",
+            "train.optimizer is sr there and adam here.* --reset-optimizer$",
         ),
         ({"wavefunction": {**TINY["wavefunction"], "layers": 2}}, "layers"),
     ]:
-        with pytest.raises(InputError, match=clause):
+        with pytest.raises(InputError, match=clause) as raised:
             adiabat.energy("He", out=helium.folder, quiet=True, **{**TINY, **changed})
+        assert ("--reset-optimizer" in str(raised.value)) == ("optimizer" in clause)
     with pytest.raises(InputError, match="holds another run"):
         adiabat.energy("H", out=helium.folder, quiet=True, **TINY)
     assert json.loads((helium.folder / "summary.json").read_text())["status"] == "finished"
@@ -144,6 +149,99 @@ def test_optimizers_whose_states_look_alike_are_not_taken_for_each_other(tmp_pat
     run("optax:adam")
     with pytest.raises(InputError, match=r"train\.optimizer is optax:adam there and optax:lamb here"):
         run("optax:lamb")
+
+
+class Stop(AbstractCallback):
+    """Notes the state a run begins with, and ends it before this step."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def on_run_start(self, step, driver):
+        self.begun = driver.state
+
+    def on_step_end(self, step, log_data, driver):
+        if driver.step_count == self.end:
+            raise StopRun
+
+
+def stopped(folder, end, *, reset=False, **train):
+    """Run helium in training up to a step; the callback."""
+    settings = {**TINY, "train": {**TINY["train"], **train}}
+    stop = Stop(end)
+    with pytest.raises(Interrupted) as raised:
+        run_energy(
+            ConfigManager([from_keywords(**settings)]), system="He", out=folder, reset_optimizer=reset, callbacks=[stop]
+        )
+    assert ("without --reset-optimizer" in str(raised.value)) == reset
+    return stop
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory):
+    """A run of helium that was stopped in training, with momentum."""
+    folder = tmp_path_factory.mktemp("runs") / "He"
+    stopped(folder, 12)
+    return folder
+
+
+def saved(folder: Path) -> dict[str, np.ndarray]:
+    """All arrays of the newest checkpoint."""
+    checkpoints = Checkpoints(folder / "checkpoints")
+    return dict(checkpoints.load(next(checkpoints.newest_first())).arrays)
+
+
+def log(folder: Path) -> str:
+    return (folder / "log.txt").read_text()
+
+
+def test_a_run_goes_on_with_another_optimizer_on_purpose(halfway, tmp_path):
+    """All but the optimizer's state as saved; and then like any run, to the bit wherever it is interrupted."""
+    whole, pieces = (shutil.copytree(halfway, tmp_path / name) for name in ("whole", "pieces"))
+    adam = {**TINY, "train": {**TINY["train"], "optimizer": "adam"}}
+    command = ["energy", "He", *FLAGS, "--train.optimizer", "adam", "--out"]
+    assert main([*command, str(whole), "-q", "--reset-optimizer"]) == 0
+    stopped(pieces, 20, reset=True, optimizer="adam")
+    adiabat.energy("He", out=pieces, quiet=True, **adam)
+    first, second = saved(whole), saved(pieces)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    for stage in ("train", "evaluate"):
+        assert rows(whole, stage) == rows(pieces, stage)
+    train = rows(whole, "train")
+    assert [row["damping"] == "" for row in train] == [False] * 12 + [True] * 18
+    assert "kind: adam" in (whole / "config.yaml").read_text()
+    assert log(whole).count("train: the optimizer's state begins anew at step 12 (sr before, adam now)") == 1
+
+
+def test_the_momentum_is_dropped_and_nothing_else(halfway, tmp_path):
+    folder = shutil.copytree(halfway, tmp_path / "He")
+    before = saved(folder)
+    begun = stopped(folder, 13, reset=True).begun
+    momentum = before.pop("own/train/opt_state/direction")
+    assert np.any(momentum != 0)
+    state = begun.own["train"]["opt_state"]
+    assert not np.any(state.direction)
+    assert state.step == 0
+    for part, name in [(begun.systems, "systems"), (begun.own["train"]["average"], "own/train/average")]:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(part):
+            saved_leaf = before[f"{name}/{jax.tree_util.keystr(path, simple=True, separator='/')}"]
+            np.testing.assert_array_equal(saved_leaf, leaf)
+    assert (begun.clock.age[0], begun.clock.stage_age[0]) == (12, 12)
+    assert "begins anew at step 12\n" in log(folder)
+
+
+def test_what_else_differs_is_refused_with_a_new_optimizer_too(helium, halfway):
+    adam = {**TINY["train"], "optimizer": "adam"}
+    with pytest.raises(InputError, match="walkers is 64 there and 32 here") as raised:
+        adiabat.energy("He", out=halfway, quiet=True, reset_optimizer=True, **{**TINY, "train": adam, "walkers": 32})
+    assert "--reset-optimizer" not in str(raised.value)
+    before = (helium.folder / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match="the optimizer cannot begin anew, because train is over at step 70"):
+        adiabat.energy("He", out=helium.folder, quiet=True, reset_optimizer=True, **{**TINY, "train": adam})
+    assert (helium.folder / "config.yaml").read_bytes() == before
+    assert json.loads((helium.folder / "summary.json").read_text())["status"] == "finished"
 
 
 def test_a_run_that_stops_before_the_first_step_of_evaluation_has_no_energy_yet(tmp_path):
@@ -197,6 +295,7 @@ def test_steps_that_always_fail_end_the_run_with_the_last_good_state(tmp_path):
         (["He", "--spin", "1"], "spin"),
         (["He", "--train.iterations", "-1"], "--train.iterations"),
         (["He", "--walkers", "0"], "--walkers"),
+        (["He", "--reset-optimizer"], "--reset-optimizer: runs/He holds no run yet"),
         (["He", "--train.iterations", "many"], "--train.iterations"),
         (["He", "--train.optimizer.dampning", "1"], "did you mean '--train.optimizer.damping'"),
         (["He", "--train.optimizer", "srr"], "did you mean 'sr'"),

@@ -17,6 +17,7 @@ def energy(
     out: str | Path | None = None,
     config: str | Path | None = None,
     time_limit: float | None = None,
+    reset_optimizer: bool = False,
     quiet: bool = False,
     **settings: Any,
 ) -> EnergyResult:
@@ -32,6 +33,8 @@ def energy(
         YAML file of settings.
     time_limit : float, optional
         Seconds after which the run stops, to be resumed.
+    reset_optimizer : bool
+        Resume training with the optimizer's state begun anew, and perhaps of another kind. All else goes on as saved.
     quiet : bool
         Print nothing.
     **settings
@@ -48,7 +51,8 @@ def energy(
     """
     sources = [] if config is None else [from_yaml(config)]
     cfg = ConfigManager([*sources, from_keywords(**settings)])
-    result = compute(cfg, system, out=out, time_limit=time_limit, verbosity=-1 if quiet else 0)
+    verbosity = -1 if quiet else 0
+    result = compute(cfg, system, out=out, time_limit=time_limit, reset_optimizer=reset_optimizer, verbosity=verbosity)
     assert result is not None
     return result
 
@@ -76,6 +80,7 @@ def compute(
     *,
     out: str | Path | None = None,
     time_limit: float | None = None,
+    reset_optimizer: bool = False,
     verbosity: int = 0,
     show_config: bool = False,
 ) -> EnergyResult | None:
@@ -87,7 +92,15 @@ def compute(
 
     live = [] if verbosity < 0 else [LiveProgress(verbose=verbosity > 0)]
     folder = None if out is None else Path(out)
-    result = run_energy(cfg, system=system, out=folder, time_limit=time_limit, show_config=show_config, callbacks=live)
+    result = run_energy(
+        cfg,
+        system=system,
+        out=folder,
+        time_limit=time_limit,
+        reset_optimizer=reset_optimizer,
+        show_config=show_config,
+        callbacks=live,
+    )
     if result is not None:
         draw_plots(result.folder, result.summary)
         if verbosity >= 0:

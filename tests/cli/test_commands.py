@@ -17,13 +17,13 @@ def values(cfg):
 def test_energy_with_everything(adiabat, calls):
     Path("my.yaml").write_text("seed: 7\ntrain: {iterations: 1}\n")
     words = "energy LiH --charge -1 --spin=1 --unit bohr --walkers 64 --wavefunction psiformer --seed 3"
-    more = "--out runs/x --config my.yaml --time-limit 1h30m --error 1e-3 -v"
+    more = "--out runs/x --config my.yaml --time-limit 1h30m --error 1e-3 --reset-optimizer -v"
     settings = "--train.iterations=5000 --train.check_vma false"
     assert adiabat(*f"{words} {more} {settings}".split()) == (0, "", "")
     ((function, given),) = calls
     assert function == "compute"
     assert (given["system"], given["out"], given["time_limit"]) == ("LiH", "runs/x", 5400.0)
-    assert (given["verbosity"], given["show_config"]) == (1, False)
+    assert (given["verbosity"], given["show_config"], given["reset_optimizer"]) == (1, False, True)
     assert values(given["cfg"]) == {
         "seed": 3,
         "system.name": "LiH",
@@ -42,7 +42,7 @@ def test_energy_with_nothing(adiabat, calls):
     assert adiabat("energy", "H 0 0 0; H 0 0 1.4")[0] == 0
     given = calls[0][1]
     assert (given["system"], given["out"], given["time_limit"]) == ("H 0 0 0; H 0 0 1.4", None, None)
-    assert given["verbosity"] == 0
+    assert (given["verbosity"], given["reset_optimizer"]) == (0, False)
 
 
 def test_quiet_before_the_command(adiabat, calls):

@@ -16,6 +16,9 @@ class Spread(Walk):
     def partition(self):
         return {"x": P(None, "walkers"), "parameter": P()}, P()
 
+    def renewable(self):
+        return {"kind": "moment"}
+
 def made(folder, mesh):
     stage = Spread(name="a", n_steps=10) + Spread(name="b", n_steps=15)
     return Driver(stage, systems=walkers(1, 8), mesh=mesh, seed=2, checkpoints=Checkpoints(folder))
@@ -40,6 +43,22 @@ for name in ("x", "parameter"):
 hooked = made(sys.argv[1] + "/four", mesh)
 hooked.run(25, callback=lambda step, log_data, driver: True if step % 5 else None)
 np.testing.assert_allclose(hooked.state.systems["x"], two.state.systems["x"], rtol=1e-6)
+
+def begun_anew(name, mesh, *cuts):
+    made(sys.argv[1] + name, mesh).run(4)
+    renew = ["kind"]
+    for end in (*cuts, 25):
+        piece = made(sys.argv[1] + name, mesh)
+        piece.restore(renew=renew)
+        renew = []
+        piece.run(end - piece.step_count)
+    return piece.state.systems
+
+alone, both, cut = begun_anew("/five", None), begun_anew("/six", mesh), begun_anew("/seven", mesh, 7)
+assert not np.array_equal(both["parameter"], two.state.systems["parameter"])
+for name in ("x", "parameter"):
+    np.testing.assert_allclose(alone[name], both[name], rtol=1e-6)
+    np.testing.assert_array_equal(cut[name], both[name])
 """
 
 

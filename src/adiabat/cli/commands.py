@@ -93,6 +93,10 @@ COMMANDS: dict[str, Command] = {
             ),
             Option("--seed", "of the random numbers (default 0)", "N", setting="seed"),
             Option("--out", "folder of the run (default runs/<name>); an existing run is resumed", "FOLDER"),
+            Option(
+                "--reset-optimizer",
+                "resume training with the optimizer begun anew, also of another kind; not for a new run",
+            ),
             *_RUN_OPTIONS,
         ),
         takes_settings=True,

@@ -21,6 +21,7 @@ def run(arguments: Arguments) -> int:
         arguments.positionals[0],
         out=arguments.options.get("out"),
         time_limit=arguments.options.get("time_limit"),
+        reset_optimizer="reset_optimizer" in arguments.options,
         verbosity=arguments.verbosity,
         show_config=show_config,
     )

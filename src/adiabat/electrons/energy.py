@@ -16,7 +16,7 @@ from adiabat.electrons.energy_plan import EnergyPlan, plan_energy, recorded_mole
 from adiabat.electrons.energy_result import ENERGY, EnergyResult, evaluation, summarise, write_digest
 from adiabat.electrons.hartree_fock import HartreeFock
 from adiabat.electrons.run_log import RunLog
-from adiabat.engine import Checkpoints, Driver, MetricsRecorder, SignalHandler
+from adiabat.engine import CheckpointMisfit, Checkpoints, Driver, MetricsRecorder, SignalHandler
 from adiabat.errors import AdiabatError, InputError, Interrupted
 from adiabat.io import RunFolder
 
@@ -29,6 +29,7 @@ def run_energy(
     system: str | Path | None,
     out: Path | None = None,
     time_limit: float | None = None,
+    reset_optimizer: bool = False,
     show_config: bool = False,
     callbacks: Sequence[Any] = (),
 ) -> EnergyResult | None:
@@ -44,6 +45,8 @@ def run_energy(
         Run folder; default ``runs/<name>``.
     time_limit : float, optional
         Seconds after which the run stops, to be resumed.
+    reset_optimizer : bool
+        Go on with the state of the optimizer, which may then be another one, begun anew.
     show_config : bool
         Only read and check the configuration.
     callbacks : sequence
@@ -60,10 +63,12 @@ def run_energy(
     if show_config:
         return None
     folder = RunFolder(out or Path("runs") / plan.molecule.name)
+    if reset_optimizer and not any(folder.checkpoints.glob("*.npz")):
+        raise InputError(f"--reset-optimizer: {folder.path} holds no run yet that could go on with another optimizer")
     made = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
     summary = folder.read_summary()
     with folder.owned(plan.identity), SignalHandler() as signals:
-        run = _Run(plan, folder, time_limit, callbacks, signals)
+        run = _Run(plan, folder, time_limit, reset_optimizer, callbacks, signals)
         try:
             run.prepare()
         except InputError:
@@ -96,6 +101,7 @@ class _Run:
     plan: EnergyPlan
     folder: RunFolder
     time_limit: float | None
+    reset_optimizer: bool
     callbacks: Sequence[Any]
     signals: SignalHandler
     driver: Driver = field(init=False)
@@ -130,9 +136,19 @@ class _Run:
         parameters = sum(leaf.size for leaf in jax.tree.leaves(self.driver.state.systems.params))
         self.log.say(f"{plan.wavefunction.description}, {parameters} parameters, {plan.sampler.walkers} walkers")
         if resuming:
-            self.driver.restore()
+            self._restore()
         if not self.driver.done:
             threading.Thread(target=self.driver.compile, name="adiabat-compile", daemon=True).start()
+
+    def _restore(self) -> None:
+        try:
+            self.driver.restore(renew=("optimizer",) if self.reset_optimizer else ())
+        except CheckpointMisfit as error:
+            if not error.renewable:
+                raise
+            raise InputError(
+                f"{error}, or let the optimizer begin anew: adiabat energy ... --reset-optimizer"
+            ) from error
 
     def _hartree_fock(self) -> HartreeFock:
         hf = self.plan.hartree_fock()
@@ -155,6 +171,9 @@ class _Run:
             status, reason = "finished", FINISHED_BEFORE if done_before else "all stages are done"
         except (Interrupted, KeyboardInterrupt) as error:
             status, reason = "stopped", str(error) or "interrupted"
+            if self.reset_optimizer and isinstance(error, Interrupted):  # it would begin anew once more
+                reason += ", without --reset-optimizer"
+                raise Interrupted(reason) from error
             raise
         except AdiabatError as error:
             reason = str(error)

@@ -5,7 +5,7 @@ from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
 from adiabat.engine.recording import MetricsRecorder
-from adiabat.engine.resume import surroundings
+from adiabat.engine.resume import CheckpointMisfit, surroundings
 from adiabat.engine.signals import SignalHandler
 from adiabat.engine.stage import Convergence, Stage
 from adiabat.engine.state import Clock, State, over_systems
@@ -13,6 +13,7 @@ from adiabat.engine.state import Clock, State, over_systems
 __all__ = [
     "AbstractCallback",
     "CheckpointDamaged",
+    "CheckpointMisfit",
     "Checkpoints",
     "Clock",
     "Convergence",

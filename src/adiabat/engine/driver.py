@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -286,19 +286,26 @@ class Driver:
 
     # --- checkpoints ----------------------------------------------------------------------------------------
 
-    def restore(self) -> int | None:
+    def restore(self, renew: Collection[str] = ()) -> int | None:
         """Go on from the newest good checkpoint, or from the end of a sub-stage that now has more to do.
+
+        Args:
+            renew: settings, such as "optimizer", whose part of the private rows begins anew instead of going on
+                as it was saved, see `Stage.renewable`; they may then differ. The result is saved at once.
 
         Returns:
             The step to go on from; None if there is no checkpoint.
 
         Raises:
-            InputError: the checkpoint does not fit this stage or these systems; each difference is named.
+            CheckpointMisfit: the checkpoint does not fit this stage or these systems; each difference is named.
+            InputError: nothing can begin anew, because the sub-stages that have it are over.
             OutputError: there are checkpoints, none readable.
         """
-        saved = self._saver.restore()
+        saved = self._saver.restore(renew)
         if saved is not None:
             self._stepper.step_count = saved.step
+            if renew:  # or an interrupted run would go on from what it was to leave behind
+                self._stepper.save()
         return None if saved is None else saved.step
 
     # --- for the dispatcher ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Int
 
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
-from adiabat.engine.fused import FusedStage, SubStage
+from adiabat.engine.fused import FusedStage, Renewable, SubStage
 from adiabat.engine.program import Advanced, require_same
 from adiabat.engine.stage import Stage
 from adiabat.engine.state import Clock, PyTree, State, strongly_typed
@@ -72,6 +72,18 @@ class Execution:
         """Start from a state that was saved."""
         self._set(state.replace(scratch=(), rejected=self._nobody))
         self.committed, self.entered = self._state, True
+
+    def renew(self, parts: Iterable[Renewable]) -> None:
+        """Put parts of private rows in place as `init` makes them for the systems as they are; all else stays."""
+        own = dict(self._state.own)
+        with tracing_scope():
+            for sub, _, key in parts:
+                systems = self.programs.placement.systems(sub, self._state.systems)
+                before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
+                _, anew = self.programs.enter(sub, before)(before, self.members(sub))
+                own[sub.label] = {**own[sub.label], key: anew[key]}
+        self._set(self._state.replace(own=own))
+        self.committed = self._state
 
     def template(self, labels: Iterable[str]) -> State:
         """A state with members in these sub-stages, private rows as shapes instead of arrays."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from adiabat.engine.stage import Stage
 from adiabat.errors import InputError, InputTypeError
 
-__all__ = ["FusedStage", "SubStage", "fuse"]
+__all__ = ["FusedStage", "Renewable", "SubStage", "fuse"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,23 @@ class SubStage:
     code: int
     label: str
     stage: Stage
+
+
+class Renewable(NamedTuple):
+    """A part of a sub-stage's private rows that can begin anew, and the setting that it belongs to."""
+
+    sub: SubStage
+    name: str  # of the setting: "optimizer"
+    key: str  # of the part: "opt_state"
+
+    @property
+    def setting(self) -> str:
+        """Name in the signature: "train.optimizer"."""
+        return f"{self.sub.label}.{self.name}"
+
+    def owns(self, name: str) -> bool:
+        """Whether an entry of the signature or an array of a checkpoint belongs to this part."""
+        return name == self.setting or f"{name}/".startswith(f"own/{self.sub.label}/{self.key}/")
 
 
 class FusedStage:
@@ -74,6 +91,12 @@ class FusedStage:
             values: Mapping[str, Any] = sub.stage.signature()
             named.update({f"{sub.label}.{key}": value for key, value in values.items()})
         return named
+
+    def renewable(self) -> tuple[Renewable, ...]:
+        """All that can begin anew."""
+        return tuple(
+            Renewable(sub, name, key) for sub in self.sub_stages for name, key in sub.stage.renewable().items()
+        )
 
     def __add__(self, other: Any) -> FusedStage:
         return fuse(self, other)

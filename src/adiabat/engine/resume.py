@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,24 @@ import numpy as np
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints, Saved, described
 from adiabat.engine.compiling import Tell
 from adiabat.engine.execution import Execution
-from adiabat.engine.fused import SubStage
+from adiabat.engine.fused import Renewable, SubStage
 from adiabat.engine.state import State
 from adiabat.errors import InputError, OutputError
 
-__all__ = ["find_start", "saved_state", "saved_tree", "surroundings"]
+__all__ = ["CheckpointMisfit", "find_start", "saved_state", "saved_tree", "surroundings"]
 
 MANY = 4  # differing arrays that are named before the rest is only counted
+
+
+class CheckpointMisfit(InputError):
+    """A checkpoint of a run with other settings or arrays.
+
+    `renewable` names what would have to begin anew for the run to go on from it; empty if that would not do.
+    """
+
+    def __init__(self, message: str, renewable: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.renewable = renewable
 
 
 def saved_tree(state: State) -> dict[str, Any]:
@@ -40,21 +51,32 @@ def surroundings() -> dict[str, str]:
     return {**versions, "python": python, "devices": f"{len(devices)} {kind}"}
 
 
-def saved_state(saved: Saved, execution: Execution) -> State:
-    """The state that a checkpoint holds."""
-    filled = saved.fill(saved_tree(execution.template(saved.manifest["populated"])))
+def saved_state(saved: Saved, execution: Execution, without: Iterable[Renewable] = ()) -> State:
+    """The state that a checkpoint holds, without some parts of the private rows."""
+    template = execution.template(saved.manifest["populated"])
+    own = dict(template.own)
+    for sub, _, key in without:
+        if sub.label in own:
+            own[sub.label] = {name: part for name, part in own[sub.label].items() if name != key}
+    filled = saved.fill(saved_tree(template.replace(own=own)))
     metrics = {path.removeprefix("metrics/"): x for path, x in saved.arrays.items() if path.startswith("metrics/")}
     return State(filled["systems"], filled["own"], filled["clock"], metrics=metrics)
 
 
 def find_start(
-    execution: Execution, checkpoints: Checkpoints, signature: Mapping[str, Any], tell: Tell
+    execution: Execution,
+    checkpoints: Checkpoints,
+    signature: Mapping[str, Any],
+    tell: Tell,
+    renew: Collection[str] = (),
 ) -> Saved | None:
-    """Put the execution into the state it is to go on from; None if there is no checkpoint.
+    """Put the execution into the state it is to go on from, begun anew in what `renew` names; None if there is no
+    checkpoint.
 
     Raises:
-        InputError: the run that was saved had another signature, or arrays of other shapes; names each
-        difference.
+        CheckpointMisfit: the run that was saved had another signature, or arrays of other shapes; names each
+            difference.
+        InputError: what is to begin anew does not exist, or belongs to sub-stages that are over.
         OutputError: there are checkpoints, all damaged.
     """
     paths = list(checkpoints.newest_first())
@@ -66,8 +88,11 @@ def find_start(
                 "remove the folder, or name another one, to start anew"
             )
         return None
-    _put(execution, saved, signature)
-    started = _extension(execution, checkpoints, saved, signature, tell) or saved
+    put = functools.partial(_put, execution, signature=signature, renew=renew)
+    put(saved)
+    started = _extension(execution, checkpoints, saved, put, tell) or saved
+    if renew:
+        _tell_renewed(execution, started, signature, renew, tell)
     for name, now in surroundings().items():
         then = started.manifest.get("surroundings", {}).get(name, now)
         if then != now:
@@ -76,7 +101,7 @@ def find_start(
 
 
 def _extension(
-    execution: Execution, checkpoints: Checkpoints, newest: Saved, signature: Mapping[str, Any], tell: Tell
+    execution: Execution, checkpoints: Checkpoints, newest: Saved, put: Callable[[Saved], None], tell: Tell
 ) -> Saved | None:
     """The end of the first sub-stage that was left and, as it is set now, should not have been yet.
 
@@ -91,12 +116,12 @@ def _extension(
         saved = _intact(checkpoints, path, tell)
         if saved is None:
             continue
-        _put(execution, saved, signature)
+        put(saved)
         leaving, _ = execution.leaving()
         if sub.code not in leaving:
             tell("resumed", f"{sub.label} is extended from its end at step {saved.step}")
             return saved
-        _put(execution, newest, signature)
+        put(newest)
     return None
 
 
@@ -118,37 +143,82 @@ def _intact(checkpoints: Checkpoints, path: Path, tell: Tell) -> Saved | None:
         return None
 
 
-def _put(execution: Execution, saved: Saved, signature: Mapping[str, Any]) -> None:
+def _put(execution: Execution, saved: Saved, signature: Mapping[str, Any], renew: Collection[str]) -> None:
     """Restore a checkpoint, or refuse it in one sentence."""
-    there = saved.manifest["signature"]
-    differing = _differences(there, _as_saved(signature))
-    if there.get("stages") == signature.get("stages"):
-        template = saved_tree(execution.template(saved.manifest["populated"]))
-        arrays = {path: text for path, text in saved.described.items() if not path.startswith("metrics/")}
-        different_arrays = sorted(_differences(arrays, described(template)), key=_by_interest)
-        surplus = len(different_arrays) - MANY
-        differing += different_arrays[:MANY] + ([f"{surplus} more arrays differ"] if surplus > 0 else [])
-    if differing:
-        raise InputError(
-            f"the checkpoint {saved.path} does not fit this run: {'; '.join(differing)} "
-            "(go on with the settings of that run, or name another folder to start anew)"
+    parts = execution.stage.renewable()
+    renewed = [part for part in parts if part.name in renew]
+    # Of a sub-stage that was not reached nothing is saved that could contradict a setting.
+    reached = int(np.max(saved.arrays["clock/status"]))
+    free = [*renewed, *(part for part in parts if part.sub.code > reached)]
+    settings, arrays = (
+        {name: clause for name, clause in found.items() if not any(part.owns(name) for part in free)}
+        for found in (
+            _differences(saved.manifest["signature"], _as_saved(signature)),
+            _array_differences(execution, saved, signature),
         )
-    execution.restore(saved_state(saved, execution))
+    )
+    if settings or arrays:
+        surplus = [f"{len(arrays) - MANY} more arrays differ"] if len(arrays) > MANY else []
+        clauses = [*settings.values(), *list(arrays.values())[:MANY], *surplus]
+        owners = [next((part.name for part in parts if part.owns(name)), "") for name in (*settings, *arrays)]
+        raise CheckpointMisfit(
+            f"the checkpoint {saved.path} does not fit this run: {'; '.join(clauses)} "
+            "(go on with the settings of that run, or name another folder to start anew)",
+            tuple(dict.fromkeys(owners)) if all(owners) else (),
+        )
+    execution.restore(saved_state(saved, execution, without=renewed))
+    execution.renew(part for part in renewed if part.sub.label in saved.manifest["populated"])
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _tell_renewed(
+    execution: Execution, started: Saved, signature: Mapping[str, Any], renew: Collection[str], tell: Tell
+) -> None:
+    """Say what begins anew; refuse if no step is left that would notice."""
+    parts, (leaving, _) = execution.stage.renewable(), execution.leaving()
+    for name in renew:
+        named = [part for part in parts if part.name == name]
+        if not named:
+            there = ", ".join(dict.fromkeys(part.name for part in parts)) or "nothing"
+            raise InputError(f"there is no {name!r} that could begin anew; what can is {there}")
+        going = [part for part in named if np.any(execution.members(part.sub) & ~leaving.get(part.sub.code, False))]
+        ahead = [part for part in named if part.sub.code > execution.status.max()]
+        for part in going:
+            then, now = started.manifest["signature"].get(part.setting), signature.get(part.setting)
+            change = "" if then == now else f" ({then} before, {now} now)"
+            tell("resumed", f"{part.sub.label}: the {name}'s state begins anew at step {started.step}{change}")
+        for part in ahead:
+            tell("resumed", f"{part.sub.label} has not begun; its {name} begins with it")
+        if not going and not ahead:
+            over = " and ".join(part.sub.label for part in named)
+            raise InputError(
+                f"the {name} cannot begin anew, because {over} is over at step {started.step} ({started.path}); "
+                f"give {over} more steps to extend it"
+            )
+
+
+def _array_differences(execution: Execution, saved: Saved, signature: Mapping[str, Any]) -> dict[str, str]:
+    """Clauses for arrays of other shapes, those of the systems first; none where the stages are others anyway."""
+    if saved.manifest["signature"].get("stages") != signature.get("stages"):
+        return {}
+    template = saved_tree(execution.template(saved.manifest["populated"]))
+    arrays = {path: text for path, text in saved.described.items() if not path.startswith("metrics/")}
+    found = _differences(arrays, described(template))
+    return {path: found[path] for path in sorted(found, key=_by_interest)}
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
     """One clause for each name whose values differ."""
     absent = "absent"
-    return [
-        f"{name} is {there.get(name, absent)} there and {here.get(name, absent)} here"
+    return {
+        name: f"{name} is {there.get(name, absent)} there and {here.get(name, absent)} here"
         for name in dict.fromkeys((*there, *here))
         if there.get(name, absent) != here.get(name, absent)
-    ]
+    }
 
 
-def _by_interest(difference: str) -> int:
+def _by_interest(path: str) -> int:
     """Those of the systems first, those of the clock last."""
-    return ("systems", "own", "clock").index(difference.split("/")[0])
+    return ("systems", "own", "clock").index(path.split("/")[0])
 
 
 def _as_saved(signature: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,14 @@ class Saver:
             before()
             self._write(step, state, label)
 
-    def restore(self) -> Saved | None:
+    def restore(self, renew: Collection[str] = ()) -> Saved | None:
         """Put the execution where the checkpoints say, see `Driver.restore`."""
         if self.checkpoints is None:
             raise InputError("this driver has no checkpoints; give it checkpoints=<folder>")
-        found = find_start(self._execution, self.checkpoints, self._signature, self._tell)
+        found = find_start(self._execution, self.checkpoints, self._signature, self._tell, renew)
         if found is not None:
-            self._saved = weakref.ref(self._execution.state)
+            # A state with something begun anew is in no file yet.
+            self._saved = _nothing if renew else weakref.ref(self._execution.state)
             self._known = True
             self._execution.timings.update(found.manifest.get("timings", {}))
             self.checkpoints.start(found.step)

@@ -77,6 +77,11 @@ class Stage(abc.ABC):
         """Settings on which a checkpoint and this stage must agree for a resumed run to make sense."""
         return {}
 
+    def renewable(self) -> Mapping[str, str]:
+        """Parts of the own rows, which are then a dict, that a resumed run may begin anew as `init` makes them, each
+        by the setting in `signature` that it belongs to: {"optimizer": "opt_state"}."""
+        return {}
+
     def partition(self) -> tuple[PyTree, PyTree]:
         """How the systems and the own rows are spread over a mesh: PartitionSpecs, in trees that are prefixes
         of theirs, whose first axis is that of the systems. Default: everything everywhere."""

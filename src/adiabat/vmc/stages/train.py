@@ -59,6 +59,10 @@ class VMCWorkStage(SamplingStage):
         """The network, the walkers and the optimizer."""
         return {**super().signature(), "optimizer": self.optimizer_name}
 
+    def renewable(self) -> dict[str, str]:
+        """The optimizer may be another one, if its state begins anew."""
+        return {"optimizer": "opt_state"}
+
     def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
         """The optimizer's state."""
         del keys
