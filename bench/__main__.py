@@ -9,8 +9,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from adiabat.cli.process import prepare
+from bench.contestants import CONTESTANTS
 from bench.rows import Row, format_table
 
 
@@ -45,23 +47,40 @@ def time_to_accuracy(options: argparse.Namespace) -> list[Row]:
     """Whole runs, from the command to the energy."""
     from bench.time_to_accuracy import measure
 
+    systems = options.systems or ["H2", "LiH", "Be"]
     if options.quick:
-        return measure(options.systems[:1], options.seeds[:1])
-    return measure(options.systems, options.seeds)
+        return measure(systems[:1], options.seeds[:1])
+    return measure(systems, options.seeds)
+
+
+def optimizers(options: argparse.Namespace) -> list[Row]:
+    """Optimizers compared by the energy they reach: hours, may be stopped, goes on."""
+    from bench.optimizers import measure, write_docs
+
+    systems, seeds = options.systems or ["Be", "LiH"], options.seeds
+    if options.quick:
+        systems, seeds = systems[:1], seeds[:1]
+    folder, show = Path(options.folder), options.show
+    rows = measure(systems, seeds, options.only, folder=folder, hours=options.hours, retry=options.retry, show=show)
+    if options.write_docs:
+        write_docs(folder)
+    return rows
 
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
-    benchmark.__name__: benchmark for benchmark in (start_up, driver_overhead, step_cost, time_to_accuracy)
+    benchmark.__name__: benchmark for benchmark in (start_up, driver_overhead, step_cost, time_to_accuracy, optimizers)
 }
+UNASKED = [name for name in BENCHMARKS if name != "optimizers"]
+"""What runs if none is named: all that takes minutes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks named, by default all, and return the exit code."""
+    """Run the benchmarks named, by default `UNASKED`, and return the exit code."""
     options = _parse(arguments)
     # As the command line does, and before JAX is imported.
     prepare()
     rows: list[Row] = []
-    for name in options.names or BENCHMARKS:
+    for name in options.names or UNASKED:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows += BENCHMARKS[name](options)
     print(format_table(rows))
@@ -74,21 +93,35 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench", description=f"benchmarks:\n{summaries}", formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; all if none is named")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which benchmarks; all but optimizers if none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, one run to accuracy")
     parser.add_argument(
         "--networks", type=_words, default=["ferminet"], help="of step_cost: ferminet,psiformer (default ferminet)"
     )
     parser.add_argument("--walkers", type=int, default=256, help="of step_cost (default 256)")
     parser.add_argument(
-        "--systems", type=_words, default=["H2", "LiH", "Be"], help="of time_to_accuracy (default H2,LiH,Be)"
+        "--systems", type=_words, help="of time_to_accuracy (default H2,LiH,Be) and optimizers (default Be,LiH)"
     )
-    parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="of time_to_accuracy (default 0,1,2)")
+    parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="of the same (default 0,1,2)")
+    _add_options_of_optimizers(parser)
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in BENCHMARKS]
-    if unknown:
-        parser.error(f"no benchmark is called {', '.join(unknown)}; there is {', '.join(BENCHMARKS)}")
+    for what, given, known in (("benchmark", options.names, BENCHMARKS), ("optimizer", options.only, CONTESTANTS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            parser.error(f"no {what} is called {', '.join(unknown)}; there is {', '.join(known)}")
     return options
+
+
+def _add_options_of_optimizers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("of optimizers")
+    group.add_argument("--only", type=_words, default=list(CONTESTANTS), metavar="NAME,..", help=", ".join(CONTESTANTS))
+    group.add_argument("--folder", default="runs/optimizers", help="where runs are kept (default runs/optimizers)")
+    group.add_argument("--hours", type=float, help="training time allowed to each run, all its starts together")
+    group.add_argument("--retry", action="store_true", help="try failed runs again")
+    group.add_argument("--show", action="store_true", help="run nothing, show what there is")
+    group.add_argument("--write-docs", action="store_true", help="write table and picture of docs/optimizers.md")
 
 
 def _words(text: str) -> list[str]:

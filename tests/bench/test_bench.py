@@ -121,4 +121,4 @@ def test_a_child_that_fails_says_why():
 def test_an_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["spped"])
-    assert "there is start_up, driver_overhead, step_cost, time_to_accuracy" in capsys.readouterr().err
+    assert "there is start_up, driver_overhead, step_cost, time_to_accuracy, optimizers" in capsys.readouterr().err
