@@ -141,6 +141,8 @@ def summarise(
         "hartree_fock_limit": None if reference is None else reference.hartree_fock,
         "exact_source": None if reference is None else reference.source,
     }
+    if (fallbacks := driver.last_metrics("train").get("solver_fallbacks")) is not None:
+        summary["solver_fallbacks"] = int(np.asarray(fallbacks)[0])
     found = evaluation(driver)
     if found:
         energy = found[ENERGY]

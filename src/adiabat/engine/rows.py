@@ -12,8 +12,8 @@ from adiabat.engine.execution import Chunk
 
 __all__ = ["add_counts", "host_numbers", "metric_rows", "what_is_wrong"]
 
-COUNT = "nonfinite"
-"""Metrics whose names begin so count what was not finite."""
+COUNTS = ("nonfinite", "exploding")
+"""Metrics whose names begin so count what is wrong."""
 
 
 def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> list[dict[str, Any]]:
@@ -49,23 +49,23 @@ def host_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def what_is_wrong(metrics: Mapping[str, Any], rejected: Bool[np.ndarray, " S"]) -> str:
-    """What the row (S, ...) of a rejected step says: numbers that are not finite, and `COUNT`s."""
+    """What the row (S, ...) of a rejected step says: numbers that are not finite, and `COUNTS`."""
     slot = int(np.argmax(rejected))
     row = {name: _plain(np.asarray(x)[slot : slot + 1])[0] for name, x in metrics.items()}
     return "; ".join(_suspicious(row)) or "the result is not finite"
 
 
 def add_counts(counts: dict[str, Any], metrics: Mapping[str, Any], rejected: Bool[np.ndarray, " S"]) -> None:
-    """Add the `COUNT`s of the systems whose attempt was rejected to `counts`, arrays (S,) by name."""
+    """Add the `COUNTS` of the systems whose attempt was rejected to `counts`, arrays (S,) by name."""
     for name, column in metrics.items():
-        if name.startswith(COUNT):
+        if name.startswith(COUNTS):
             counts[name] = counts.get(name, 0) + np.where(rejected, np.asarray(column), 0)
 
 
 def _suspicious(row: Mapping[str, Any]) -> Iterator[str]:
     for name, value in row.items():
         finite = bool(np.all(np.isfinite(value)))
-        if not finite or (name.startswith(COUNT) and np.any(value)):
+        if not finite or (name.startswith(COUNTS) and np.any(value)):
             yield f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
 
 

@@ -85,6 +85,8 @@ class StageProgress:
         ]
         if "nonfinite" in self._last:
             parts.append(f"walkers lost {self.lost}")
+        if fallbacks := self._last.get("solver_fallbacks"):
+            parts.append(f"solver fell back {fallbacks:.0f} times")
         return parts
 
     def _expected_steps(self, error: float) -> int | None:

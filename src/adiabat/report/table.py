@@ -148,6 +148,8 @@ def _sampling(summary: Summary) -> list[Line]:
         lines.append(Line("acceptance", f"{100.0 * acceptance:.1f} %"))
     if lost := _number(summary, "nonfinite"):
         lines.append(Line("walkers lost", f"{lost:.0f}", "non-finite local energies"))
+    if fallbacks := _number(summary, "solver_fallbacks"):
+        lines.append(Line("solver fell back", f"{fallbacks:.0f} times", "ill-conditioned steps: raise the damping"))
     return lines
 
 

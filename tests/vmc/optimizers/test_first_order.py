@@ -129,16 +129,16 @@ def test_the_defaults_are_those_that_are_documented():
 
 @pytest.mark.parametrize("optimizer", [AdamOptimizer(0.1), LambOptimizer(0.1), optax_optimizer("adabelief")(0.1)])
 def test_a_complex_parameter_is_two_real_ones(optimizer):
-    """With the gradient dE/dx + i dE/dy of z = x + i y."""
+    """With the gradient dE/dx + i dE/dy of z = x + i y; both in one array, whose length LAMB looks at."""
     z = jnp.array([1.0 + 2.0j, -0.3 + 0.1j, 0.5 - 1.0j], jnp.complex64)
-    params, parts = {"z": z, "r": PARAMS["b"]}, {"x": z.real, "y": z.imag, "r": PARAMS["b"]}
+    params, parts = {"z": z, "r": PARAMS["b"]}, {"z": jnp.stack([z.real, z.imag]), "r": PARAMS["b"]}
     state, state_of_parts = optimizer.init(params), optimizer.init(parts)
     for step in range(3):
         grads = gradient(params, step)
-        grads_of_parts = {"x": grads["z"].real, "y": grads["z"].imag, "r": grads["r"]}
+        grads_of_parts = {"z": jnp.stack([grads["z"].real, grads["z"].imag]), "r": grads["r"]}
         updates, state = optimizer.update(grads, state, params)
         expected, state_of_parts = optimizer.update(grads_of_parts, state_of_parts, parts)
-        assert_close(updates, {"z": expected["x"] + 1j * expected["y"], "r": expected["r"]})
+        assert_close(updates, {"z": expected["z"][0] + 1j * expected["z"][1], "r": expected["r"]})
     assert updates["z"].dtype == jnp.complex64
     assert float(jnp.vdot(grads["z"], updates["z"]).real) < 0
 
@@ -168,9 +168,15 @@ def test_a_run_may_go_on_with_a_schedule_in_place_of_a_number(kind):
     ("make", "sentence"),
     [
         (lambda: AdamOptimizer(b1=1.0), r"AdamOptimizer\.b1: expected a number >= 0 and < 1, got 1\.0"),
-        (lambda: AdamOptimizer(-1.0), r"AdamOptimizer\.learning_rate: expected a number >= 0.*, got -1\.0"),
+        (
+            lambda: AdamOptimizer(-1.0),
+            r"AdamOptimizer\.learning_rate: expected a kind of schedule or a number >= 0.*, got -1\.0",
+        ),
         (lambda: AdamOptimizer(mu_dtype="float8"), r"AdamOptimizer\.mu_dtype: expected one of 'bfloat16'"),
-        (lambda: LambOptimizer(weight_decay=-0.1), r"LambOptimizer\.weight_decay: expected a number >= 0"),
+        (
+            lambda: LambOptimizer(weight_decay=-0.1),
+            r"LambOptimizer\.weight_decay: expected a kind of schedule or a number >= 0",
+        ),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

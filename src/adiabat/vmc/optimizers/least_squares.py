@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from adiabat.vmc.optimizers.centred_scores import CentredScores
 from adiabat.vmc.optimizers.row_products import RowProducts
@@ -25,8 +25,10 @@ class Solution(NamedTuple):
     increment: Float[Array, " parameters"]
     weights: Float[Array, " rows"]
     damping: Float[Array, ""]
+    fell_back: Bool[Array, ""]
+    """Whether the factorisation failed, or the iterations did not suffice."""
     report: dict[str, Array]
-    """Numbers for the row of the step."""
+    """More numbers for the row of the step."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def sample_space(problem: LeastSquares) -> Solution:
     dtype = problem.target.dtype
     solution, fell_back = _solve(gram, damping, weights * problem.target)
     increment = problem.spread((weights * solution).astype(dtype))
-    return Solution(increment, weights.astype(dtype), damping, {"solver_fallback": fell_back})
+    return Solution(increment, weights.astype(dtype), damping, fell_back, {})
 
 
 def parameter_space(problem: LeastSquares) -> Solution:
@@ -100,7 +102,7 @@ def parameter_space(problem: LeastSquares) -> Solution:
     damping = problem.raised(lambda: largest_eigenvalue(lambda v: curvature @ v, len(curvature), matrix.dtype))
     solution, fell_back = _solve(curvature, damping, matrix.T @ (weights * problem.target))
     dtype = problem.target.dtype
-    return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, {"solver_fallback": fell_back})
+    return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, fell_back, {})
 
 
 def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> Solution:
@@ -124,11 +126,12 @@ def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> 
         iterations=iterations,
     )
     report = {
-        "solver_fallback": residual > tolerance,
         "solver_iterations": taken.astype(wide),
         "solver_residual": residual,
     }
-    return Solution(problem.spread((weights * solution).astype(dtype)), weights.astype(dtype), damping, report)
+    return Solution(
+        problem.spread((weights * solution).astype(dtype)), weights.astype(dtype), damping, residual > tolerance, report
+    )
 
 
 def conjugate_gradients(

@@ -6,9 +6,9 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 
 from adiabat.config import Setting, check_settings, settings_of
+from adiabat.vmc.optimizers.real_parameters import as_given, as_real
 from adiabat.vmc.optimizers.schedules import at
 
 PyTree = Any
@@ -17,9 +17,8 @@ PyTree = Any
 class OptaxOptimizer:
     """Base of the dataclasses whose settings are the parameters of an optimizer of Optax.
 
-    A complex parameter counts as two real ones, its real and its imaginary part, in whatever the optimizer does to
-    one parameter or to one array. Left to themselves, some optimizers of Optax take ``|g|^2`` where they square a
-    gradient, some ``g^2``, and some fail.
+    A complex parameter counts as two real ones, its real and its imaginary part, in one array. Left to themselves, some
+    optimizers of Optax take ``|g|^2`` where they square a gradient, some ``g^2``, and some fail.
     """
 
     optax_name: ClassVar[str]
@@ -35,13 +34,13 @@ class OptaxOptimizer:
     def init(self, params: PyTree, **kwargs: Any) -> Any:
         """State before the first update."""
         del kwargs
-        return self._transformation().init(_as_real(params))
+        return self._transformation().init(as_real(params))
 
     def update(self, grads: PyTree, state: Any, params: PyTree, **kwargs: Any) -> tuple[PyTree, Any]:
         """Update to add to the parameters. Against the gradient of a complex one, as given here, it goes downhill."""
         del kwargs
-        updates, state = self._transformation().update(_as_real(grads), state, _as_real(params))
-        return jax.tree.map(_like, params, updates), state
+        updates, state = self._transformation().update(as_real(grads), state, as_real(params))
+        return jax.tree.map(lambda u, p: u.astype(p.dtype), as_given(updates, params), params), state
 
     def _transformation(self) -> Any:
         import optax
@@ -57,14 +56,3 @@ def _argument(setting: Setting, value: Any) -> Any:
     if setting.info.kind == "schedules" and (always or callable(value)):
         return lambda step: at(value, step)
     return value
-
-
-def _as_real(tree: PyTree) -> PyTree:
-    """The tree with a pair of real arrays in place of each complex one."""
-    return jax.tree.map(lambda x: (x.real, x.imag) if jnp.iscomplexobj(x) else x, tree)
-
-
-def _like(parameter: Any, update: Any) -> Any:
-    """The update of one parameter, from a pair if it is complex, in the parameter's precision."""
-    whole = jax.lax.complex(*update) if jnp.iscomplexobj(parameter) else update
-    return whole.astype(parameter.dtype)

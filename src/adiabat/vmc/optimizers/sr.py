@@ -36,6 +36,8 @@ class SRState(NamedTuple):
     metric: Float[Array, " parameters"] | None
     """Running metric of MARCH."""
     damping: DampingState
+    fallbacks: Int[Array, ""]
+    """Steps in which the solver had to fall back, so far."""
     diagnostics: dict[str, Float[Array, ""]]
     """Of the last step, for its row."""
 
@@ -125,9 +127,10 @@ class SROptimizer:
         del kwargs
         if batched_data is not None:
             self._check_chunks(_count(batched_data))
-        zero = jnp.zeros_like(ravel_pytree(as_real(params))[0])
-        metric = None if self.march_beta is None else jnp.ones_like(zero)
-        return SRState(jnp.zeros((), jnp.int32), zero, metric, init_damping(self.damping), self._no_diagnostics())
+        direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
+        metric = None if self.march_beta is None else jnp.ones_like(direction)
+        zero = jnp.zeros((), jnp.int32)
+        return SRState(zero, direction, metric, init_damping(self.damping), zero, self._no_diagnostics())
 
     def update(
         self,
@@ -170,15 +173,17 @@ class SROptimizer:
         updates = as_given(as_parameters(-scale.astype(direction.dtype) * direction), params)
         if metric is not None and self.march_mode == "diff":
             metric = march.from_changes(metric, direction - state.direction, self.march_beta or 0.0)
+        fallbacks = state.fallbacks + solution.fell_back
         diagnostics = self._no_diagnostics() | {
             "damping": solution.damping.astype(jnp.float32),
             "update_length": (scale * length).astype(jnp.float32),
+            "solver_fallbacks": fallbacks.astype(jnp.float32),
             **{name: value.astype(jnp.float32) for name, value in solution.report.items()},
         }
         if isinstance(self.damping, AutoDamping):
             diagnostics["trust_ratio"] = damping.trust_ratio
         damping = damping._replace(last=(moved @ target).astype(jnp.float32))
-        return updates, SRState(state.step + 1, direction, metric, damping, diagnostics)
+        return updates, SRState(state.step + 1, direction, metric, damping, fallbacks, diagnostics)
 
     def _scores(self, params: PyTree, real: PyTree, walkers: Walker) -> Scores:
         if self.f_log_psi is None:
@@ -219,7 +224,7 @@ class SROptimizer:
 
     def _no_diagnostics(self) -> dict[str, Float[Array, ""]]:
         """Zero for everything that a step reports."""
-        names = ["damping", "update_length", "solver_fallback"]
+        names = ["damping", "update_length", "solver_fallbacks"]
         names += ["trust_ratio"] if isinstance(self.damping, AutoDamping) else []
         names += ["solver_iterations", "solver_residual"] if self.method == "cg" else []
         return dict.fromkeys(names, jnp.zeros((), jnp.float32))

@@ -22,6 +22,7 @@ from adiabat.vmc.stages.sampling_stage import (
     with_metrics,
 )
 from adiabat.vmc.stages.state import SamplingState
+from adiabat.vmc.update_length import update_length
 
 FINAL_RATE = 0.05
 """What updates have shrunk to at the end of the cooldown."""
@@ -104,11 +105,16 @@ class VMCWorkStage(SamplingStage):
                 grads, opt_state, system.params, batched_data=system.batched_data, residuals=residuals
             )
             shrink = self._cooldown(age)
+            report = _diagnostics(opt_state)
+            if "update_length" not in report:
+                report["update_length"] = self._update_length(system, updates)
+            length = shrink * report["update_length"]
             updates = jax.tree.map(lambda u: u * shrink.astype(u.dtype), updates)
             params = jax.tree.map(jnp.add, system.params, updates)
-            row = energy_row(values) | _diagnostics(opt_state)
+            row = energy_row(values) | report | {"update_length": length}
             row["nonfinite_parameters"] = count_nonfinite((params, opt_state))
-            rejected = (row["nonfinite"] > 0) | (row["nonfinite_parameters"] > 0)
+            row["exploding_updates"] = self._is_too_long(length)
+            rejected = (row["nonfinite"] > 0) | (row["nonfinite_parameters"] > 0) | (row["exploding_updates"] > 0)
             return {"params": params, "opt_state": opt_state, "direction": updates}, row, rejected
 
         scratch, row, rejected = over_systems(energies)(state.systems, state.own["opt_state"], state.clock.stage_age)
@@ -132,6 +138,15 @@ class VMCWorkStage(SamplingStage):
     def finish(self, systems: SamplingState, own: Any) -> SamplingState:
         """The averaged parameters go on."""
         return systems.replace(params=own["average"])
+
+    def _update_length(self, system: SamplingState, updates: Any) -> Array:
+        given = (system.params, updates, system.batched_data)
+        return update_length(self.log_psi, *given, chunk=self.chunk, mesh=self.mesh)
+
+    def _is_too_long(self, length: Array) -> Array:
+        """1 for an update that moves the state too far, else 0."""
+        longest = self.config.max_update_length
+        return jnp.zeros((), jnp.float64) if longest is None else (length > longest).astype(jnp.float64)
 
     def _cooldown(self, age: Array) -> Array:
         """Factor on the updates."""
