@@ -28,10 +28,10 @@ from bench.workload import Workload
 
 CHUNKS = (None, 128, 64, 32, 16, 8)
 """Walkers at a time of a forward pass; the fastest counts."""
-LIMITS = {"forward Laplacian": 10.0, "SPRING step": 45.0, "Adam step": 30.0}
+LIMITS = {"forward Laplacian": 10.0, "SPRING step": 40.0, "K-FAC step": 30.0, "Adam step": 30.0}
 """In forward passes, for FermiNet on LiH with 256 walkers."""
-MEMORY_LIMIT = 1.2
-"""Of SPRING in GB, for the same."""
+MEMORY_LIMIT = 1.0
+"""Of SPRING and of K-FAC in GB, for the same."""
 
 
 def measure(
@@ -61,9 +61,9 @@ def measure(
     rows = [Row(group, "forward pass", milliseconds.median, "ms", remark=f"{milliseconds.range}, {chunks}")]
     rows += [Row(group, name, cost.median, "passes", limits.get(name), cost.range) for name, cost in costs.items()]
     if memory:
-        for name, optimizer in (("SPRING", "sr"), ("Adam", "adam")):
+        for name, optimizer in (("SPRING", "sr"), ("K-FAC", "kfac"), ("Adam", "adam")):
             compiling, cached = peak_memory(optimizer, workload.as_json())
-            limit = MEMORY_LIMIT if limits and optimizer == "sr" else None
+            limit = MEMORY_LIMIT if limits and optimizer != "adam" else None
             rows.append(Row(group, f"{name} peak memory", compiling / 1e9, "GB", limit, "programs compiled"))
             rows.append(Row(group, f"{name} peak memory", cached / 1e9, "GB", limit, "programs compiled before"))
     return rows
@@ -71,7 +71,8 @@ def measure(
 
 def _calls(workload: Workload) -> tuple[int | None, Call, dict[str, Call]]:
     """The chunk of the best forward pass, that pass, and everything that is compared with it, all compiled."""
-    drivers = {"SPRING step": workload.driver("sr"), "Adam step": workload.driver("adam")}
+    drivers = {"SPRING step": workload.driver("sr"), "K-FAC step": workload.driver("kfac")}
+    drivers["Adam step"] = workload.driver("adam")
     for driver in drivers.values():
         driver.run(2)
     # Walkers after burn-in and a step: parts are timed on what a step sees.

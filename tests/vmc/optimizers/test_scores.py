@@ -9,7 +9,7 @@ from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.vmc.log_psi import as_log_psi
 from adiabat.vmc.optimizers import gram as gram_module
-from adiabat.vmc.optimizers import scores as scores_module
+from adiabat.vmc.optimizers import score_program
 from adiabat.vmc.optimizers.gram import gram_matrix, layer_cost, weights_cost
 from adiabat.vmc.optimizers.row_products import RowProducts
 from adiabat.vmc.optimizers.score_columns import HeldColumns, RecomputedColumns
@@ -32,7 +32,7 @@ HOW = {
 def hold(request, monkeypatch):
     """Each way to have the scores; whether columns are held."""
     kept, price, hold = request.param
-    monkeypatch.setattr(scores_module, "_is_smaller_by_layer", lambda *_: kept)
+    monkeypatch.setattr(score_program, "_is_smaller_by_layer", lambda *_: kept)
     monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
     return hold
 
@@ -124,12 +124,12 @@ def test_what_is_held_is_the_smaller(monkeypatch):
     """A layer as activations and cotangents where these are fewer numbers; columns as long as they are few."""
     log_psi, params = wide_layer(64)
     table = scores(log_psi, params, walkers(4, dtype="float32"))
-    assert table.layers == (2,)
+    assert table.layout.layers == (2,)
     assert isinstance(table.columns, HeldColumns)
     table = scores(log_psi, params, walkers(64, dtype="float32"), chunk=2)
     assert isinstance(table.columns, RecomputedColumns)
     log_psi, params = wide_layer(3)
-    assert scores(log_psi, params, walkers(4, dtype="float32")).layers == ()
+    assert scores(log_psi, params, walkers(4, dtype="float32")).layout.layers == ()
 
 
 def test_the_cheaper_product_makes_the_gram_matrix():
@@ -141,7 +141,7 @@ def test_parameters_that_do_not_reach_the_output_can_be_left_out():
     log_psi, params = wide_layer(8)
     data = walkers(4, dtype="float32")
     all_of_them, pruned = (scores(log_psi, params, data, prune=prune) for prune in (False, True))
-    assert (all_of_them.explicit, pruned.explicit) == ((0, 1), (0,))
+    assert (all_of_them.layout.explicit, pruned.layout.explicit) == ((0, 1), (0,))
     assert pruned.columns.values.shape[1] == all_of_them.columns.values.shape[1] - 3
     np.testing.assert_array_equal(all_of_them.matrix(), pruned.matrix())
     np.testing.assert_array_equal(pruned.transpose_dot(jnp.ones(4))[128:131], 0)

@@ -8,7 +8,7 @@ from vmc_toys import ComplexPerceptron, Perceptron, jacobian, quick_jit, ravel, 
 
 from adiabat.errors import InputError
 from adiabat.vmc.gradient import LossAndGrad
-from adiabat.vmc.optimizers import SROptimizer, Standard, sr
+from adiabat.vmc.optimizers import SROptimizer, Standard, score_program, sr
 from adiabat.vmc.optimizers import gram as gram_module
 from adiabat.vmc.optimizers import scores as scores_module
 from adiabat.vmc.optimizers.auto_damping import AutoDamping
@@ -177,7 +177,7 @@ def test_how_it_is_computed_changes_nothing(how, monkeypatch):
     """Chunks, layers or columns, held or evaluated again, pruned or not: the direction is the same."""
     problem = Problem(Perceptron(True))
     kept, price = how
-    monkeypatch.setattr(scores_module, "_is_smaller_by_layer", lambda *_: kept)
+    monkeypatch.setattr(score_program, "_is_smaller_by_layer", lambda *_: kept)
     monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
     expected = problem.dense_direction()
     for settings in [

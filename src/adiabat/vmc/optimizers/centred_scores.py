@@ -21,7 +21,7 @@ class CentredScores:
     def __init__(self, table: Scores) -> None:
         self.table = table
         self.parts = table.parts
-        self.walkers = table.rows // table.parts
+        self.walkers = table.walkers
         self.root = jnp.sqrt(jnp.asarray(self.walkers, table.dtype))
 
     def centre(self, rows: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -21,9 +21,9 @@ def gram_matrix(
     scores written out for a slice of the weights at a time, whichever is cheaper. A scale per weight leaves only the
     latter.
     """
-    scales = table.leaves(scale) if scale is not None else None
-    result = table.columns.gram(table.of_columns(scales) if scales is not None else None, products)
-    for leaf, x, d in zip(table.layers, table.activations, table.cotangents, strict=True):
+    scales = table.layout.leaves(scale) if scale is not None else None
+    result = table.columns.gram(table.layout.columns(scales) if scales is not None else None, products)
+    for leaf, x, d in table.each_layer():
         if scales is not None:
             result = result + _by_weights(table, x, d, products, scales[leaf])
         elif layer_cost(x.shape, d.shape[-1]) < weights_cost(x.shape, d.shape[-1]):
@@ -64,7 +64,7 @@ def _by_weights(
     """``sum_w O_nw O_mw scale_w^2`` over the weights w, of rows less their mean in each part."""
 
     def product(rows: Array) -> Array:
-        by_part = rows.reshape(table.parts, table.rows // table.parts, -1)
+        by_part = rows.reshape(table.parts, table.walkers, -1)
         return products.gram((by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape))
 
     return over_weights(x, d, table.chunk, product, scale)

@@ -12,12 +12,21 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import check_settings, setting, wired
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
-from adiabat.vmc.optimizers.centred_scores import CentredScores
-from adiabat.vmc.optimizers.kronecker import Factors, Fisher, damped_inverses, precondition, repeats, statistics
+from adiabat.vmc.optimizers.kronecker import (
+    Factors,
+    Fisher,
+    damped_inverses,
+    no_statistics,
+    precondition,
+    statistics,
+)
 from adiabat.vmc.optimizers.layers import trace
+from adiabat.vmc.optimizers.layout import Layout
 from adiabat.vmc.optimizers.real_parameters import as_given, as_real, of_real
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
-from adiabat.vmc.optimizers.scores import Scores, scores
+from adiabat.vmc.optimizers.score_columns import equal_blocks
+from adiabat.vmc.optimizers.score_program import ScoreProgram
+from adiabat.vmc.optimizers.scores import evaluated
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 
 PyTree = Any
@@ -29,7 +38,7 @@ class KFACState(NamedTuple):
     step: Int[Array, ""]
     fisher: Fisher
     inverses: dict[str, Factors] | None
-    """Kept where they are not made anew in every step."""
+    """Of the damped factors, kept where they are not made anew in every step."""
     direction: Float[Array, " parameters"]
     """Of the last step; only damping by a trust ratio looks back at it."""
     damping: DampingState
@@ -54,7 +63,7 @@ class KFACOptimizer:
     )
     curvature_ema: float = setting(0.95, min=0, below=1, help="share of the earlier steps in the Fisher matrix")
     l2_reg: float = setting(0.0, min=0, help="what a penalty on the squared parameters, added elsewhere, adds to F")
-    inverse_update_period: int = setting(1, min=1, help="steps from one inversion of the factors to the next")
+    inverse_update_period: int = setting(5, min=1, help="steps from one inversion of the factors to the next")
     damping: Schedule | AutoDamping = setting(
         1e-3, kind="schedules", above=0, help="added to F; auto: by a trust ratio"
     )
@@ -71,8 +80,8 @@ class KFACOptimizer:
     def init(self, params: PyTree, *, batched_data: Walker, **kwargs: Any) -> KFACState:
         """State before the first update."""
         del kwargs
-        shapes = jax.eval_shape(lambda p, w: statistics(self._scores(p, w)), params, batched_data)
-        fisher = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        program = self._program(params, batched_data)
+        fisher = no_statistics(program.layout, jnp.result_type(*jax.tree.leaves(as_real(params))))
         inverses = None if self.inverse_update_period == 1 else fisher.layers
         direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
         zero = jnp.zeros((), jnp.int32)
@@ -90,26 +99,22 @@ class KFACOptimizer:
     ) -> tuple[PyTree, KFACState]:
         """Update to add to the parameters; ``residuals`` as for `SROptimizer`."""
         del grads, kwargs
-        table = self._scores(params, batched_data)
-        overlap = CentredScores(table)
-        target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
-        gradient = overlap.transpose_dot(target)
+        program = self._program(params, batched_data)
+        target = residuals / jnp.sqrt(jnp.asarray(len(residuals), residuals.real.dtype))
+        new, gradient = self._statistics(program, as_real(params), batched_data, target)
         damping = next_damping(self.damping, state.damping, state.step, state.direction @ gradient)
         weight = damping.damping + self.l2_reg
-        fisher = jax.tree.map(lambda old, new: self.curvature_ema * old + new, state.fisher, statistics(table))
-        inverses = self._inverses(state, fisher, repeats(table), weight)
+        fisher = jax.tree.map(lambda old, now: self.curvature_ema * old + now, state.fisher, new)
+        inverses = self._inverses(state, fisher, program.layout, weight)
         rate = at(self.learning_rate, state.step).astype(gradient.dtype)
-        direction = precondition(table, fisher, inverses, weight, gradient)
+        direction = precondition(program.layout, fisher, inverses, weight, gradient)
         squared_length = rate**2 * (direction @ gradient)
         if self.norm_constraint is not None:
             tiny = jnp.finfo(gradient.dtype).tiny
             rate = rate * jnp.minimum(1.0, jnp.sqrt(self.norm_constraint / jnp.maximum(squared_length, tiny)))
         _, as_parameters = ravel_pytree(as_real(params))
         updates = as_given(as_parameters(-rate * direction), params)
-        diagnostics = {
-            "damping": damping.damping,
-            "update_length": (rate * jnp.linalg.norm(overlap.dot(direction))).astype(jnp.float32),
-        }
+        diagnostics = {"damping": damping.damping}
         if isinstance(self.damping, AutoDamping):
             diagnostics["trust_ratio"] = damping.trust_ratio
         damping = damping._replace(last=(direction @ gradient).astype(jnp.float32))
@@ -125,26 +130,46 @@ class KFACOptimizer:
         paths = jax.tree_util.tree_leaves_with_path(params)
         return [jax.tree_util.keystr(path) for leaf, (path, _) in enumerate(paths) if leaf not in factored]
 
-    def _scores(self, params: PyTree, walkers: Walker) -> Scores:
+    def _program(self, params: PyTree, walkers: Walker) -> ScoreProgram:
         if self.f_log_psi is None:
             raise ValueError(UNWIRED)
-        log_psi = of_real(self.f_log_psi, params)
-        return scores(log_psi, as_real(params), walkers, chunk=self.score_chunk_size, every_layer=True)
+        return ScoreProgram.of(of_real(self.f_log_psi, params), as_real(params), walkers, every_layer=True)
+
+    def _statistics(
+        self, program: ScoreProgram, params: PyTree, walkers: Walker, weights: Inexact[Array, " walkers"]
+    ) -> tuple[Fisher, Float[Array, " parameters"]]:
+        """Statistics of the Fisher matrix, and the gradient: from the same scores, a block of walkers at a time."""
+        count = len(weights)
+        blocks = equal_blocks((walkers, weights), self.score_chunk_size or count)
+
+        def of_block(block: Any) -> tuple[Fisher, Array]:
+            walkers, weights = block
+            table = evaluated(program, params, walkers)
+            rows = jnp.concatenate([weights.real, weights.imag]) if program.parts == 2 else weights
+            return statistics(table, count), table.transpose_dot(rows)
+
+        layout, dtype = program.layout, weights.real.dtype
+        zero = no_statistics(layout, dtype), jnp.zeros(layout.n_parameters, dtype)
+
+        def add(total: Any, block: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, of_block(block)), None
+
+        return jax.lax.scan(add, zero, blocks)[0]
 
     def _inverses(
-        self, state: KFACState, fisher: Fisher, rows: dict[str, int], damping: Float[Array, ""]
+        self, state: KFACState, fisher: Fisher, layout: Layout, damping: Float[Array, ""]
     ) -> dict[str, Factors]:
         if state.inverses is None:
-            return damped_inverses(fisher, rows, damping)
+            return damped_inverses(fisher, layout, damping)
         return jax.lax.cond(
             state.step % self.inverse_update_period == 0,
-            lambda _: damped_inverses(fisher, rows, damping),
+            lambda _: damped_inverses(fisher, layout, damping),
             lambda kept: kept,
             state.inverses,
         )
 
     def _no_diagnostics(self) -> dict[str, Float[Array, ""]]:
-        names = ["damping", "update_length"] + (["trust_ratio"] if isinstance(self.damping, AutoDamping) else [])
+        names = ["damping"] + (["trust_ratio"] if isinstance(self.damping, AutoDamping) else [])
         return dict.fromkeys(names, jnp.zeros((), jnp.float32))
 
 

@@ -7,12 +7,13 @@ Martens, ICML 2016 (arXiv:1602.01407).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from adiabat.vmc.optimizers.layout import Layout
 from adiabat.vmc.optimizers.scores import Scores
 
 FISHER = 2.0
@@ -30,72 +31,82 @@ class Fisher(NamedTuple):
     """Sums of the statistics of the steps, each step weighing less than the next by a constant factor."""
 
     layers: dict[str, Factors]
-    diagonal: Float[Array, " parameters"]
-    """Of every parameter; those of the layers are not used."""
+    diagonal: Float[Array, " explicit"]
+    """Of the parameters that are no weights of layers, side by side; those of biases are not used."""
     weight: Float[Array, ""]
     """Sum of the weights of the steps."""
 
 
-def statistics(table: Scores) -> Fisher:
-    """Statistics of one step."""
-    walkers = table.rows // table.parts
-    with_bias = dict(table.biases)
+def no_statistics(layout: Layout, dtype: Any) -> Fisher:
+    """Zero, of the right shapes."""
+    with_bias = dict(layout.biases)
+
+    def square(size: int) -> Array:
+        return jnp.zeros((size, size), dtype)
+
+    shapes = {leaf: layout.shapes[leaf] for leaf in layout.layers}
+    layers = {
+        str(leaf): Factors(square(inputs + (leaf in with_bias)), square(outputs))
+        for leaf, (inputs, outputs) in shapes.items()
+    }
+    return Fisher(layers, jnp.zeros(layout.n_explicit, dtype), jnp.zeros((), dtype))
+
+
+def statistics(table: Scores, walkers: int) -> Fisher:
+    """The share of these scores in the statistics of a step with so many walkers in all."""
+    with_bias = dict(table.layout.biases)
     layers = {}
-    for leaf, x, d in zip(table.layers, table.activations, table.cotangents, strict=True):
+    for leaf, x, d in table.each_layer():
         # Real and imaginary parts of log psi share their activations.
-        inputs = x[:walkers].reshape(-1, x.shape[-1])
+        inputs = x[: table.walkers].reshape(-1, x.shape[-1])
         if leaf in with_bias:
             inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
         outputs = d.reshape(-1, d.shape[-1])
         layers[str(leaf)] = Factors(inputs.T @ inputs / walkers, FISHER * (outputs.T @ outputs) / walkers)
-    diagonal = FISHER * table.over_columns(jnp.square) / walkers
-    return Fisher(layers, diagonal, jnp.ones((), diagonal.dtype))
+    diagonal = FISHER * table.columns.over_columns(jnp.square) / walkers
+    return Fisher(layers, diagonal, jnp.asarray(table.walkers / walkers, diagonal.dtype))
 
 
-def repeats(table: Scores) -> dict[str, int]:
-    """How many rows share the weights of each layer."""
-    return {str(leaf): x.shape[1] for leaf, x in zip(table.layers, table.activations, strict=True)}
-
-
-def damped_inverses(fisher: Fisher, repeats: Mapping[str, int], damping: Float[Array, ""]) -> dict[str, Factors]:
+def damped_inverses(fisher: Fisher, layout: Layout, damping: Float[Array, ""]) -> dict[str, Factors]:
     """Inverses of the damped factors of each layer.
 
     The damping of the product is shared between its factors by the ratio of their mean eigenvalues (Martens and
     Grosse, section 6.3), as ``(A + pi sqrt(damping)) (x) (B + sqrt(damping) / pi)``.
     """
     result = {}
-    for leaf, factors in fisher.layers.items():
-        a, b = (factor / fisher.weight for factor in factors)
-        # The block is a (x) b / repeats; that of its factors is inverted with as many times the damping.
-        root = jnp.sqrt(damping * repeats[leaf]).astype(a.dtype)
+    for leaf, repeats in zip(layout.layers, layout.repeats, strict=True):
+        a, b = (factor / fisher.weight for factor in fisher.layers[str(leaf)])
+        a = a / repeats
+        root = jnp.sqrt(damping).astype(a.dtype)
         mean_a, mean_b = jnp.trace(a) / len(a), jnp.trace(b) / len(b)
         known = (mean_a > 0) & (mean_b > 0)
         ratio = jnp.where(known, jnp.sqrt(mean_a / jnp.where(known, mean_b, 1)), 1.0)
-        result[leaf] = Factors(
-            _inverse(a + ratio * root * jnp.eye(len(a), dtype=a.dtype)) * repeats[leaf],
+        result[str(leaf)] = Factors(
+            _inverse(a + ratio * root * jnp.eye(len(a), dtype=a.dtype)),
             _inverse(b + root / ratio * jnp.eye(len(b), dtype=b.dtype)),
         )
     return result
 
 
 def _inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Of a matrix of positive eigenvalues; products with it are cheaper than solutions with its decomposition."""
     factor = jax.scipy.linalg.cho_factor(matrix, lower=True)
     return jax.scipy.linalg.cho_solve(factor, jnp.eye(len(matrix), dtype=matrix.dtype))
 
 
 def precondition(
-    table: Scores,
+    layout: Layout,
     fisher: Fisher,
     inverses: Mapping[str, Factors],
     damping: Float[Array, ""],
     vector: Float[Array, " parameters"],
 ) -> Float[Array, " parameters"]:
     """The damped inverse of the Fisher matrix, applied to a vector of all parameters."""
-    with_bias = dict(table.biases)
-    diagonal = vector / (fisher.diagonal / fisher.weight + damping.astype(vector.dtype))
-    parts = dict(enumerate(table.leaves(diagonal)))
-    leaves = table.leaves(vector)
-    for leaf in table.layers:
+    with_bias = dict(layout.biases)
+    leaves = layout.leaves(vector)
+    damped = fisher.diagonal / fisher.weight + damping.astype(vector.dtype)
+    parts = layout.from_columns(layout.columns(leaves) / damped)
+    for leaf in layout.layers:
         inverse, weights = inverses[str(leaf)], leaves[leaf]
         if leaf in with_bias:
             weights = jnp.concatenate([weights, leaves[with_bias[leaf]][None]])
@@ -104,4 +115,4 @@ def precondition(
             parts[with_bias[leaf]] = weights[-1]
             weights = weights[:-1]
         parts[leaf] = weights
-    return table.joined(parts)
+    return layout.vector(parts)

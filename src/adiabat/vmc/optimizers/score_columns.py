@@ -12,8 +12,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.score_program import ScoreProgram
 
 PyTree = Any
+SMALLEST = 8
+"""Blocks this many times smaller than they might be are not worth their number."""
+
+
+def equal_blocks(walkers: PyTree, chunk: int) -> PyTree:
+    """Walkers with two leading axes (blocks, walkers), in the largest blocks of one size no larger than ``chunk``; in
+    one block where only much smaller ones would divide them."""
+    count = jax.tree.leaves(walkers)[0].shape[0]
+    size = max(size for size in range(1, min(chunk, count) + 1) if count % size == 0)
+    size = size if size * SMALLEST >= chunk else count
+    return jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), walkers)
 
 
 @jax.tree_util.register_dataclass
@@ -78,20 +90,15 @@ class RecomputedColumns:
     """Walkers with two leading axes (blocks, walkers of a block)."""
     factors: Float[Array, "blocks parts walkers"]
     """Of each row."""
-    function: Callable[..., Any] = field(metadata={"static": True})
-    """``(walker, leaves)`` to columns (parts, columns), the first of a tuple."""
-    columns: int = field(metadata={"static": True})
+    program: ScoreProgram = field(metadata={"static": True})
 
     @staticmethod
-    def of(
-        function: Callable[..., Any], leaves: list[Array], walkers: PyTree, chunk: int, parts: int, columns: int
-    ) -> RecomputedColumns:
-        """Of all walkers, in the largest blocks of equal size that are no larger than ``chunk``."""
-        count = jax.tree.leaves(walkers)[0].shape[0]
-        size = max(block for block in range(1, chunk + 1) if count % block == 0)
-        blocks = jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), walkers)
-        factors = jnp.ones((count // size, parts, size), leaves[0].dtype)
-        return RecomputedColumns(list(leaves), blocks, factors, function, columns)
+    def of(program: ScoreProgram, leaves: list[Array], walkers: PyTree, chunk: int) -> RecomputedColumns:
+        """Of all walkers, in blocks no larger than ``chunk``."""
+        blocks = equal_blocks(walkers, chunk)
+        count, size, *_ = jax.tree.leaves(blocks)[0].shape
+        factors = jnp.ones((count, program.parts, size), leaves[0].dtype)
+        return RecomputedColumns(leaves, blocks, factors, program)
 
     @property
     def rows(self) -> int:
@@ -105,8 +112,9 @@ class RecomputedColumns:
 
     def _block(self, given: tuple[PyTree, Array]) -> Float[Array, "parts walkers columns"]:
         walkers, factors = given
-        columns = jax.vmap(lambda walker: self.function(walker, self.leaves)[0], out_axes=1)(walkers)
-        return columns * factors[..., None]
+        of_walkers = jax.vmap(lambda walker: self.program(self.leaves, walker))(walkers)
+        assert of_walkers.columns is not None
+        return jnp.moveaxis(of_walkers.columns, 0, 1) * factors[..., None]
 
     def _in_blocks(self, rows: Float[Array, " rows"]) -> Float[Array, "blocks parts walkers"]:
         blocks, parts, size = self.factors.shape
@@ -122,7 +130,7 @@ class RecomputedColumns:
             blocks, *rest = given
             return total + function(self._block(blocks), *rest), None
 
-        start = jnp.zeros((*parts, self.columns), self.factors.dtype)
+        start = jnp.zeros((*parts, self.program.layout.n_explicit), self.factors.dtype)
         return jax.lax.scan(add, start, ((self.blocks, self.factors), *more))[0]
 
     def scaled(self, factors: Float[Array, " rows"]) -> RecomputedColumns:

@@ -7,9 +7,7 @@ are evaluated again each time they are needed.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.layers import TracedFunction, trace
+from adiabat.vmc.optimizers.layout import Layout
 from adiabat.vmc.optimizers.score_columns import Columns, HeldColumns, RecomputedColumns
+from adiabat.vmc.optimizers.score_program import ScoreProgram
 
 PyTree = Any
 
@@ -34,18 +33,14 @@ class Scores:
         Scores of the parameters that are not kept by layers, side by side.
     activations, cotangents : tuples of (rows, repeats, inputs) and (rows, repeats, outputs)
         Of each layer; repeats are the electrons or pairs that share its weights.
-    shapes, layers, biases, explicit : static
-        Shapes of all parameter leaves; the leaf of each layer; pairs of such a leaf and that of its bias; the leaves
-        among the columns, biases included. Leaves in neither do not reach the output.
+    layout : Layout
+        Which parameters are where.
     """
 
     columns: Columns
     activations: tuple[Array, ...]
     cotangents: tuple[Array, ...]
-    shapes: tuple[tuple[int, ...], ...] = field(metadata={"static": True})
-    layers: tuple[int, ...] = field(metadata={"static": True})
-    biases: tuple[tuple[int, int], ...] = field(metadata={"static": True})
-    explicit: tuple[int, ...] = field(metadata={"static": True})
+    layout: Layout = field(metadata={"static": True})
     parts: int = field(metadata={"static": True})
     """1 for a real log psi; 2 where imaginary parts follow the real ones."""
     chunk: int = field(metadata={"static": True})
@@ -57,36 +52,18 @@ class Scores:
         return self.columns.rows
 
     @property
+    def walkers(self) -> int:
+        """Number of walkers."""
+        return self.rows // self.parts
+
+    @property
     def dtype(self) -> Any:
         """Precision of the scores."""
         return self.columns.dtype
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of columns."""
-        return sum(math.prod(shape) for shape in self.shapes)
-
-    def leaves(self, vector: Float[Array, " parameters"]) -> list[Array]:
-        """A vector of all parameters, leaf by leaf."""
-        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
-        parts = jnp.split(vector, [*ends][:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-
-    def joined(self, parts: dict[int, Array]) -> Float[Array, " parameters"]:
-        """A vector of all parameters from its leaves; zero for those that are not given."""
-        dtype = jnp.result_type(*parts.values())
-        return jnp.concatenate(
-            [parts[i].ravel() if i in parts else jnp.zeros(math.prod(s), dtype) for i, s in enumerate(self.shapes)]
-        )
-
-    def of_columns(self, leaves: list[Array]) -> Float[Array, " explicit"]:
-        """Those of the leaves that are columns, side by side."""
-        return jnp.concatenate([leaves[i].ravel() for i in self.explicit] or [jnp.zeros(0, leaves[0].dtype)])
-
-    def from_columns(self, vector: Float[Array, " explicit"]) -> dict[int, Array]:
-        """The leaves that are columns."""
-        ends = itertools.accumulate(math.prod(self.shapes[i]) for i in self.explicit)
-        return dict(zip(self.explicit, jnp.split(vector, [*ends][:-1]), strict=False))
+    def each_layer(self) -> Iterator[tuple[int, Array, Array]]:
+        """Leaf, activations and cotangents of each layer."""
+        yield from zip(self.layout.layers, self.activations, self.cotangents, strict=True)
 
     def scaled(self, factors: Float[Array, " rows"]) -> Scores:
         """Each row times a factor."""
@@ -95,19 +72,19 @@ class Scores:
 
     def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
         """``O v`` for a vector of all parameters, leaf after leaf."""
-        leaves = self.leaves(vector)
-        result = self.columns.dot(self.of_columns(leaves))
-        for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
+        leaves = self.layout.leaves(vector)
+        result = self.columns.dot(self.layout.columns(leaves))
+        for i, x, d in self.each_layer():
             result = result + jnp.sum((x @ leaves[i]) * d, axis=(1, 2))
         return result
 
     def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
         """``O^T w``, a vector of all parameters, leaf after leaf."""
-        parts = self.from_columns(self.columns.transpose_dot(weights))
-        for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
+        parts = self.layout.from_columns(self.columns.transpose_dot(weights))
+        for i, x, d in self.each_layer():
             weighted = x * weights[:, None, None]
             parts[i] = (weighted.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])).ravel()
-        return self.joined(parts)
+        return self.layout.vector(parts)
 
     def absolute_means(self) -> Float[Array, " walkers"]:
         """Mean absolute score of each walker, over the parameters; a complex one is a number with its modulus."""
@@ -116,35 +93,33 @@ class Scores:
             return jnp.sum(jnp.sqrt(jnp.sum(scores * scores, axis=0)), axis=-1)[None]
 
         result = self.columns.of_each_walker(sums)
-        for x, d in zip(self.activations, self.cotangents, strict=True):
+        for _, x, d in self.each_layer():
             result = result + over_weights(
-                x, d, self.chunk, lambda rows: sums(rows.reshape(self.parts, self.rows // self.parts, -1))
+                x, d, self.chunk, lambda rows: sums(rows.reshape(self.parts, self.walkers, -1))
             )
-        return result[0] / self.n_parameters
+        return result[0] / self.layout.n_parameters
 
     def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " parameters"]:
         """``sum_n function(O_nj)`` over the walkers for each parameter, written out a chunk of them at a time."""
-        parts = self.from_columns(self.columns.over_columns(function))
-        for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
+        parts = self.layout.from_columns(self.columns.over_columns(function))
+        for i, x, d in self.each_layer():
             parts[i] = _each_weight(x, d, self.chunk, function)
-        return self.joined(parts)
+        return self.layout.vector(parts)
 
     def squared_lengths(self) -> Float[Array, " rows"]:
         """``|O_n|^2`` of each row."""
         result = self.columns.of_each_walker(lambda scores: jnp.sum(scores * scores, axis=-1)).reshape(-1)
-        for x, d in zip(self.activations, self.cotangents, strict=True):
+        for _, x, d in self.each_layer():
             result = result + jnp.sum((x @ jnp.moveaxis(x, 1, 2)) * (d @ jnp.moveaxis(d, 1, 2)), axis=(1, 2))
         return result
 
     def matrix(self) -> Float[Array, "rows parameters"]:
         """All of it, written out."""
-        columns = self.columns.matrix()
-        ends = [*itertools.accumulate(math.prod(self.shapes[i]) for i in self.explicit)][:-1]
-        parts = dict(zip(self.explicit, jnp.split(columns, ends, axis=1), strict=False))
-        for i, x, d in zip(self.layers, self.activations, self.cotangents, strict=True):
+        parts = self.layout.from_columns(self.columns.matrix())
+        for i, x, d in self.each_layer():
             parts[i] = written_out(x, d)
-        empty = [jnp.zeros((self.rows, math.prod(shape)), columns.dtype) for shape in self.shapes]
-        return jnp.concatenate([parts.get(i, empty[i]) for i in range(len(self.shapes))], axis=1)
+        absent = [jnp.zeros((self.rows, size), self.dtype) for size in self.layout.sizes]
+        return jnp.concatenate([parts.get(i, absent[i]) for i in range(len(absent))], axis=1)
 
 
 def written_out(x: Float[Array, "rows repeats inputs"], d: Float[Array, "rows repeats outputs"]) -> Array:
@@ -197,7 +172,6 @@ def scores(
     chunk: int | None = None,
     prune: bool = False,
     hold: bool | None = None,
-    every_layer: bool = False,
 ) -> Scores:
     """Scores of all walkers by one backward pass each.
 
@@ -212,93 +186,32 @@ def scores(
         Leave out parameters that do not reach the output.
     hold : bool, optional
         Whether columns that are not of layers are held, or evaluated again each time; default: by their number.
-    every_layer : bool
-        Keep all layers as activations and cotangents, also those whose scores are fewer numbers.
     """
+    program = ScoreProgram.of(log_psi, params, walkers, prune=prune)
+    return evaluated(program, params, walkers, chunk=chunk, hold=hold)
+
+
+def evaluated(
+    program: ScoreProgram, params: PyTree, walkers: PyTree, *, chunk: int | None = None, hold: bool | None = None
+) -> Scores:
+    """Scores of all walkers by a program for one; otherwise as `scores`."""
     count = jax.tree.leaves(walkers)[0].shape[0]
-    chunk = min(chunk or count, count)
-    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), walkers)
-    is_complex = jnp.issubdtype(jax.eval_shape(log_psi, params, one).dtype, jnp.complexfloating)
-
-    def parts(params: PyTree, walker: PyTree) -> Array:
-        value = log_psi(params, walker)
-        return jnp.stack([value.real, value.imag]) if is_complex else value[None]
-
-    traced = trace(parts, params, one)
+    chunk, parts, layout = min(chunk or count, count), program.parts, program.layout
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(params)]
-    n_parts = 2 if is_complex else 1
-    kept = tuple(i for i in traced.layers if every_layer or _is_smaller_by_layer(traced, leaves, i))
-    explicit = tuple(i for i in range(len(leaves)) if i not in kept and (i in traced.reaching or not prune))
-    n_explicit, n_all = (sum(leaves[i].size for i in which) for which in (explicit, range(len(leaves))))
     if hold is None:
-        hold = count * n_explicit <= count**2 * n_parts + chunk * n_all
-    one_walker = _OneWalker(traced, kept, explicit if hold else (), leaves)
-    columns, activations, cotangents = jax.lax.map(one_walker, walkers, batch_size=chunk)
+        hold = count * layout.n_explicit <= count**2 * parts + chunk * layout.n_parameters
+    here = program if hold else program.without_columns()
+    of_walkers = jax.lax.map(lambda walker: here(leaves, walker), walkers, batch_size=chunk)
 
     def stacked(a: Array) -> Array:
-        return jnp.moveaxis(a, 1, 0).reshape(n_parts * count, *a.shape[2:])
+        return jnp.moveaxis(a, 1, 0).reshape(parts * count, *a.shape[2:])
 
-    held = stacked(columns) if columns is not None else jnp.zeros((n_parts * count, 0), leaves[0].dtype)
-    return Scores(
-        HeldColumns(held, n_parts)
-        if hold
-        else RecomputedColumns.of(_OneWalker(traced, (), explicit), leaves, walkers, chunk, n_parts, n_explicit),
-        tuple(map(stacked, activations)),
-        tuple(map(stacked, cotangents)),
-        tuple(leaf.shape for leaf in leaves),
-        kept,
-        tuple(traced.biases.items()),
-        explicit,
-        n_parts,
-        chunk,
-    )
-
-
-def _is_smaller_by_layer(traced: TracedFunction, leaves: list[Array], leaf: int) -> bool:
-    """Whether activations and cotangents of a layer are fewer numbers than the scores of its weights."""
-    repeats = sum(use.rows for use in traced.uses if use.leaf == leaf)
-    inputs, outputs = leaves[leaf].shape
-    return repeats * (inputs + outputs) < inputs * outputs
-
-
-@dataclass(frozen=True)
-class _OneWalker:
-    """Explicit columns of one walker (parts, ...), and activations and cotangents of the layers that are kept."""
-
-    traced: TracedFunction
-    kept: tuple[int, ...]
-    explicit: tuple[int, ...]
-    leaves: Any = None
-
-    def __call__(self, walker: PyTree, leaves: Any = None) -> tuple[Array | None, list[Array], list[Array]]:
-        given = list(self.leaves if leaves is None else leaves)
-        plain = [i for i in self.explicit if i not in self.traced.layers]
-
-        def outputs(explicit: list[Array], taps: list[Array]) -> tuple[Array, list[Array]]:
-            merged = list(given)
-            for i, leaf in zip(plain, explicit, strict=True):
-                merged[i] = leaf
-            (value,), activations = self.traced.tapped(merged, jax.tree.leaves(walker), taps)
-            return value, activations
-
-        taps = self.traced.zero_taps(given[0].dtype)
-        value, pullback, activations = jax.vjp(outputs, [given[i] for i in plain], taps, has_aux=True)
-        grads, cotangents = jax.vmap(pullback)(jnp.eye(len(value), dtype=value.dtype))
-        return self._arranged(dict(zip(plain, grads, strict=True)), cotangents, activations, value)
-
-    def _arranged(
-        self, columns: dict[int, Array], cotangents: list[Array], activations: list[Array], value: Array
-    ) -> tuple[Array | None, list[Array], list[Array]]:
-        of_leaf: dict[int, list[tuple[Array, Array]]] = {i: [] for i in self.traced.layers}
-        for use, x, d in zip(self.traced.uses, activations, cotangents, strict=True):
-            of_leaf[use.leaf].append((x.reshape(-1, x.shape[-1]), d))
-        joined = {
-            leaf: (jnp.concatenate([x for x, _ in used]), jnp.concatenate([d for _, d in used], axis=1))
-            for leaf, used in of_leaf.items()
-        }
-        for leaf, (x, d) in joined.items():
-            columns[leaf] = jnp.einsum("ri,pro->pio", x, d)
-        rows = [columns[i].reshape(len(value), -1) for i in self.explicit]
-        side_by_side = jnp.concatenate(rows, axis=1) if rows else None
-        repeated = [jnp.broadcast_to(joined[i][0], (len(value), *joined[i][0].shape)) for i in self.kept]
-        return side_by_side, repeated, [joined[i][1] for i in self.kept]
+    columns: Columns
+    if hold:
+        values = of_walkers.columns
+        empty = jnp.zeros((parts * count, 0), leaves[0].dtype)
+        columns = HeldColumns(stacked(values) if values is not None else empty, parts)
+    else:
+        columns = RecomputedColumns.of(program.without_layers(), leaves, walkers, chunk)
+    activations, cotangents = (tuple(map(stacked, a)) for a in (of_walkers.activations, of_walkers.cotangents))
+    return Scores(columns, activations, cotangents, layout, parts, chunk)

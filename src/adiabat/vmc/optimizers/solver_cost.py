@@ -28,8 +28,8 @@ def cheapest(table: Scores, cg_iterations: int, by_weights: bool) -> Method:
 def sample_cost(table: Scores, by_weights: bool) -> float:
     """Half of the Gram matrix, which is symmetric, and its Cholesky decomposition in twice the precision."""
     rows = table.rows
-    cost = rows**2 * sum(_size(table, leaf) for leaf in table.explicit) / 2
-    for x, d in zip(table.activations, table.cotangents, strict=True):
+    cost = rows**2 * table.layout.n_explicit / 2
+    for _, x, d in table.each_layer():
         written_out = weights_cost(x.shape, d.shape[-1])
         cost += (written_out if by_weights else min(written_out, layer_cost(x.shape, d.shape[-1]))) / 2
     return cost + 2 * rows**3 / 6
@@ -37,19 +37,12 @@ def sample_cost(table: Scores, by_weights: bool) -> float:
 
 def parameter_cost(table: Scores) -> float:
     """The curvature and its Cholesky decomposition, both in twice the precision."""
-    return 2 * (table.rows * table.n_parameters**2 + table.n_parameters**3 / 6)
+    return 2 * (table.rows * table.layout.n_parameters**2 + table.layout.n_parameters**3 / 6)
 
 
 def matrix_free_cost(table: Scores, iterations: int) -> float:
     """Two products with the scores an iteration."""
-    product = table.rows * sum(_size(table, leaf) for leaf in table.explicit)
-    for x, d in zip(table.activations, table.cotangents, strict=True):
+    product = table.rows * table.layout.n_explicit
+    for _, x, d in table.each_layer():
         product += x.shape[0] * x.shape[1] * x.shape[2] * d.shape[-1]
     return 2 * product * CG_SHARE * iterations
-
-
-def _size(table: Scores, leaf: int) -> int:
-    size = 1
-    for length in table.shapes[leaf]:
-        size *= length
-    return size

@@ -32,7 +32,7 @@ class VMCWorkStageConfig(WorkStageConfig):
         0.4, min=0, max=1, help="last part of the iterations, over which updates shrink linearly to 5 %"
     )
     max_update_length: float | None = setting(
-        3.0,
+        100.0,
         above=0,
         help="steps are tried again if their update moves the state further than this (Fubini-Study); null: never",
     )

@@ -107,7 +107,8 @@ class VMCWorkStage(SamplingStage):
             shrink = self._cooldown(age)
             report = _diagnostics(opt_state)
             if "update_length" not in report:
-                report["update_length"] = self._update_length(system, updates)
+                length = update_length(self.log_psi, system.params, updates, system.batched_data)
+                report["update_length"] = length
             length = shrink * report["update_length"]
             updates = jax.tree.map(lambda u: u * shrink.astype(u.dtype), updates)
             params = jax.tree.map(jnp.add, system.params, updates)
@@ -138,10 +139,6 @@ class VMCWorkStage(SamplingStage):
     def finish(self, systems: SamplingState, own: Any) -> SamplingState:
         """The averaged parameters go on."""
         return systems.replace(params=own["average"])
-
-    def _update_length(self, system: SamplingState, updates: Any) -> Array:
-        given = (system.params, updates, system.batched_data)
-        return update_length(self.log_psi, *given, chunk=self.chunk, mesh=self.mesh)
 
     def _is_too_long(self, length: Array) -> Array:
         """1 for an update that moves the state too far, else 0."""

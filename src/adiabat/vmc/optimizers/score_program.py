@@ -1,0 +1,125 @@
+"""The scores of one walker: which parameters are in layers, and a program that takes their derivatives accordingly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from adiabat.vmc.optimizers.layers import TracedFunction, trace
+from adiabat.vmc.optimizers.layout import Layout
+
+PyTree = Any
+
+
+class OfOneWalker(NamedTuple):
+    """Scores of one walker.
+
+    Attributes
+    ----------
+    columns : (parts, explicit parameters), optional
+        Of the parameters that are not kept by layers, side by side; None if there are none.
+    activations, cotangents : lists of (parts, repeats, inputs) and (parts, repeats, outputs)
+        Of each layer.
+    """
+
+    columns: Array | None
+    activations: list[Array]
+    cotangents: list[Array]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreProgram:
+    """``(leaves, walker)`` to the scores of the walker."""
+
+    traced: TracedFunction
+    layout: Layout
+    parts: int
+    """1 for a real log psi, 2 for real and imaginary part of a complex one."""
+
+    @staticmethod
+    def of(
+        log_psi: Callable[..., Array],
+        params: PyTree,
+        walkers: PyTree,
+        *,
+        prune: bool = False,
+        every_layer: bool = False,
+    ) -> ScoreProgram:
+        """Of ``log_psi`` as a function of real parameters and one of these walkers.
+
+        With ``prune`` parameters that do not reach the output are left out. With ``every_layer`` all layers are kept
+        as activations and cotangents, also those whose scores are fewer numbers.
+        """
+        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), walkers)
+        is_complex = jnp.issubdtype(jax.eval_shape(log_psi, params, one).dtype, jnp.complexfloating)
+
+        def parts(params: PyTree, walker: PyTree) -> Array:
+            value = log_psi(params, walker)
+            return jnp.stack([value.real, value.imag]) if is_complex else value[None]
+
+        traced = trace(parts, params, one)
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(params))
+        layers = tuple(i for i in traced.layers if every_layer or _is_smaller_by_layer(traced, shapes, i))
+        wanted = traced.reaching if prune else range(len(shapes))
+        explicit = tuple(i for i in wanted if i not in layers)
+        repeats = tuple(_repeats(traced, i) for i in layers)
+        layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit)
+        return ScoreProgram(traced, layout, 2 if is_complex else 1)
+
+    def without_columns(self) -> ScoreProgram:
+        """The layers only."""
+        return replace(self, layout=replace(self.layout, explicit=()))
+
+    def without_layers(self) -> ScoreProgram:
+        """The columns only."""
+        return replace(self, layout=replace(self.layout, layers=(), repeats=()))
+
+    def __call__(self, leaves: Sequence[Array], walker: PyTree) -> OfOneWalker:
+        """Scores of a walker with these parameters."""
+        plain = [i for i in self.layout.explicit if i not in self.traced.layers]
+
+        def outputs(explicit: list[Array], taps: list[Array]) -> tuple[Array, list[Array]]:
+            merged = list(leaves)
+            for i, leaf in zip(plain, explicit, strict=True):
+                merged[i] = leaf
+            (value,), activations = self.traced.tapped(merged, jax.tree.leaves(walker), taps)
+            return value, activations
+
+        taps = self.traced.zero_taps(leaves[0].dtype)
+        value, pullback, activations = jax.vjp(outputs, [leaves[i] for i in plain], taps, has_aux=True)
+        grads, cotangents = jax.vmap(pullback)(jnp.eye(len(value), dtype=value.dtype))
+        return self._arranged(dict(zip(plain, grads, strict=True)), activations, cotangents)
+
+    def _arranged(self, columns: dict[int, Array], activations: list[Array], cotangents: list[Array]) -> OfOneWalker:
+        """All uses of a layer as one, and the layers that are not kept as columns."""
+        uses: dict[int, list[tuple[Array, Array]]] = {i: [] for i in self.traced.layers}
+        for use, x, d in zip(self.traced.uses, activations, cotangents, strict=True):
+            uses[use.leaf].append((x.reshape(-1, x.shape[-1]), d))
+        joined = {
+            leaf: (jnp.concatenate([x for x, _ in used]), jnp.concatenate([d for _, d in used], axis=1))
+            for leaf, used in uses.items()
+        }
+        for leaf, (x, d) in joined.items():
+            columns[leaf] = jnp.einsum("ri,pro->pio", x, d)
+        rows = [columns[i].reshape(self.parts, -1) for i in self.layout.explicit]
+        kept = [joined[i] for i in self.layout.layers]
+        return OfOneWalker(
+            jnp.concatenate(rows, axis=1) if rows else None,
+            [jnp.broadcast_to(x, (self.parts, *x.shape)) for x, _ in kept],
+            [d for _, d in kept],
+        )
+
+
+def _repeats(traced: TracedFunction, leaf: int) -> int:
+    return sum(use.rows for use in traced.uses if use.leaf == leaf)
+
+
+def _is_smaller_by_layer(traced: TracedFunction, shapes: Sequence[tuple[int, ...]], leaf: int) -> bool:
+    """Whether activations and cotangents of a layer are fewer numbers than the scores of its weights."""
+    inputs, outputs = shapes[leaf]
+    return _repeats(traced, leaf) * (inputs + outputs) < inputs * outputs
