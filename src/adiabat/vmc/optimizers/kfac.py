@@ -44,6 +44,11 @@ class KFACState(NamedTuple):
     damping: DampingState
     diagnostics: dict[str, Float[Array, ""]]
 
+    @property
+    def checked(self) -> PyTree:
+        """What has to be looked at for numbers that are not finite: all else enters the update of its step."""
+        return self.damping
+
 
 @dataclass(frozen=True)
 class KFACOptimizer:

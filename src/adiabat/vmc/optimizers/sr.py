@@ -41,6 +41,11 @@ class SRState(NamedTuple):
     diagnostics: dict[str, Float[Array, ""]]
     """Of the last step, for its row."""
 
+    @property
+    def checked(self) -> PyTree:
+        """What has to be looked at for numbers that are not finite: all else enters the update of its step."""
+        return self.metric, self.damping
+
 
 @dataclass(frozen=True)
 class SROptimizer:

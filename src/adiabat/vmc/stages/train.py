@@ -113,7 +113,8 @@ class VMCWorkStage(SamplingStage):
             updates = jax.tree.map(lambda u: u * shrink.astype(u.dtype), updates)
             params = jax.tree.map(jnp.add, system.params, updates)
             row = energy_row(values) | report | {"update_length": length}
-            row["nonfinite_parameters"] = count_nonfinite((params, opt_state))
+            # An optimizer may know that what is not finite in most of its state shows in the parameters too.
+            row["nonfinite_parameters"] = count_nonfinite((params, getattr(opt_state, "checked", opt_state)))
             row["exploding_updates"] = self._is_too_long(length)
             rejected = (row["nonfinite"] > 0) | (row["nonfinite_parameters"] > 0) | (row["exploding_updates"] > 0)
             return {"params": params, "opt_state": opt_state, "direction": updates}, row, rejected
