@@ -43,6 +43,13 @@ def step_cost(options: argparse.Namespace) -> list[Row]:
     ]
 
 
+def optimizer_memory(options: argparse.Namespace) -> list[Row]:
+    """How the memory of an update grows with walkers and parameters."""
+    from bench.optimizer_memory import measure
+
+    return measure((128, 256)) if options.quick else measure()
+
+
 def time_to_accuracy(options: argparse.Namespace) -> list[Row]:
     """Whole runs, from the command to the energy."""
     from bench.time_to_accuracy import measure
@@ -68,7 +75,8 @@ def optimizers(options: argparse.Namespace) -> list[Row]:
 
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
-    benchmark.__name__: benchmark for benchmark in (start_up, driver_overhead, step_cost, time_to_accuracy, optimizers)
+    benchmark.__name__: benchmark
+    for benchmark in (start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, optimizers)
 }
 UNASKED = [name for name in BENCHMARKS if name != "optimizers"]
 """What runs if none is named: all that takes minutes."""

@@ -25,7 +25,7 @@ def test_step_cost_has_every_part_of_a_step_and_limits_for_the_published_network
     assert not any(row.limit for row in rows)
     found = values(rows)
     parts = {"forward pass", "10 moves", "forward Laplacian", "local energies", "scores", "Gram matrix", "solve"}
-    assert parts | {"SPRING update", "energy gradient", "SPRING step", "Adam step"} == set(found)
+    assert parts | {"SPRING update", "energy gradient", "SPRING step", "K-FAC step", "Adam step"} == set(found)
     assert all(value > 0 for value in found.values())
 
 
@@ -121,4 +121,13 @@ def test_a_child_that_fails_says_why():
 def test_an_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["spped"])
-    assert "there is start_up, driver_overhead, step_cost, time_to_accuracy, optimizers" in capsys.readouterr().err
+    assert "there is start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, optimizers" in capsys.readouterr().err
+
+
+def test_memory_of_an_update_is_far_from_that_of_all_scores():
+    """As the compiler plans it; four times the walkers take no more than sixteen times the memory."""
+    from bench.optimizer_memory import measure
+
+    few, many = (row.value for row in measure((32, 128), ("4 x 64",)))
+    assert 0 < few < many < 16 * few
+    assert many < 0.5 * 4e-6 * 128 * 62434

@@ -56,6 +56,9 @@ def test_walkers_that_cannot_be_divided_among_the_devices_are_refused(count, adv
     "case",
     [
         "toy, SR",
+        "toy, MARCH among the parameters",
+        "toy, conjugate gradients",
+        "complex toy, K-FAC",
         pytest.param("FermiNet, SR", marks=pytest.mark.slow),
         pytest.param("FermiNet, Adam", marks=pytest.mark.slow),
     ],

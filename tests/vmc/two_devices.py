@@ -14,13 +14,16 @@ from adiabat.electrons import CoulombPotential, Molecule
 from adiabat.electrons.wavefunctions import FermiNet
 from adiabat.engine import Driver
 from adiabat.vmc import MCMCSampler
-from adiabat.vmc.optimizers import AdamOptimizer, SROptimizer
+from adiabat.vmc.optimizers import AdamOptimizer, KFACOptimizer, SROptimizer
 from adiabat.vmc.walkers import walker_mesh
 
 MOLECULE = Molecule(("H", "H"), np.array([[0, 0, 0], [0, 0, 1.4]]))
 FERMINET = FermiNet(molecule=MOLECULE, one_electron_width=8, determinants=2, start="random", dtype="float64")
 CASES = {
     "toy, SR": (Perceptron(), SROptimizer()),
+    "complex toy, K-FAC": (Perceptron(True), KFACOptimizer(score_chunk_size=8)),
+    "toy, MARCH among the parameters": (Perceptron(), SROptimizer(method="parameter", march_beta=0.9)),
+    "toy, conjugate gradients": (Perceptron(), SROptimizer(method="cg", cg_iterations=5)),
     "FermiNet, SR": (FERMINET, SROptimizer()),
     "FermiNet, Adam": (FERMINET, AdamOptimizer()),
 }

@@ -23,14 +23,14 @@ def gram_matrix(
     """
     scales = table.layout.leaves(scale) if scale is not None else None
     result = table.columns.gram(table.layout.columns(scales) if scales is not None else None, products)
+    by_layer = []
     for leaf, x, d in table.each_layer():
-        if scales is not None:
-            result = result + _by_weights(table, x, d, products, scales[leaf])
-        elif layer_cost(x.shape, d.shape[-1]) < weights_cost(x.shape, d.shape[-1]):
-            result = result + _by_layer(x, d, products)
+        shape, outputs = x.shape, d.shape[-1]
+        if scales is None and layer_cost(shape, outputs) < weights_cost(shape, outputs):
+            by_layer.append((x, d))
         else:
-            result = result + _by_weights(table, x, d, products)
-    return result
+            result = _add_by_weights(result, table, x, d, products, None if scales is None else scales[leaf])
+    return result + _by_layer(by_layer, products) if by_layer else result
 
 
 def layer_cost(shape: tuple[int, ...], outputs: int) -> int:
@@ -45,26 +45,36 @@ def weights_cost(shape: tuple[int, ...], outputs: int) -> int:
     return rows**2 * inputs * outputs + rows * repeats * inputs * outputs
 
 
-def _by_layer(x: Array, d: Array, products: RowProducts) -> Float[Array, "rows rows"]:
-    """``sum_rs (x_nr . x_ms) (d_nr . d_ms)``."""
-    rows, repeats, _ = x.shape
+def _by_layer(layers: list[tuple[Array, Array]], products: RowProducts) -> Float[Array, "rows rows"]:
+    """``sum_rs (x_nr . x_ms) (d_nr . d_ms)``, summed over the layers tile by tile."""
 
-    def block(here: slice, there: slice) -> Array:
-        n, m = (len(range(*s.indices(rows))) for s in (here, there))
-        inner = products.outer(*(x[s].reshape(-1, x.shape[-1]) for s in (here, there)))
-        outer = products.outer(*(d[s].reshape(-1, d.shape[-1]) for s in (here, there)))
-        return jnp.sum((inner * outer).reshape(n, repeats, m, repeats), axis=(1, 3))
+    def flat(a: Array) -> Array:
+        return a.reshape(-1, a.shape[-1])
 
-    return products.symmetric(rows, block)
+    def tile(here: list[tuple[Array, Array]], there: list[tuple[Array, Array]]) -> Array:
+        total = jnp.zeros((), products.sums)
+        for one, other in zip(here, there, strict=True):
+            inner, outer = (products.outer(flat(a), flat(b)) for a, b in zip(one, other, strict=True))
+            (rows, repeats, _), columns = one[0].shape, len(other[0])
+            shares = jnp.sum((inner * outer).reshape(rows, repeats, columns, repeats), axis=(1, 3))
+            total = total + shares.astype(products.sums)
+        return total
+
+    return products.symmetric(layers, tile, repeats=max(x.shape[1] for x, _ in layers))
 
 
-def _by_weights(
-    table: Scores, x: Array, d: Array, products: RowProducts, scale: Array | None = None
+def _add_by_weights(
+    total: Float[Array, "rows rows"],
+    table: Scores,
+    x: Array,
+    d: Array,
+    products: RowProducts,
+    scale: Array | None,
 ) -> Float[Array, "rows rows"]:
-    """``sum_w O_nw O_mw scale_w^2`` over the weights w, of rows less their mean in each part."""
+    """``total + sum_w O_nw O_mw scale_w^2`` over the weights w, of rows less their mean in each part."""
 
     def product(rows: Array) -> Array:
         by_part = rows.reshape(table.parts, table.walkers, -1)
         return products.gram((by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape))
 
-    return over_weights(x, d, table.chunk, product, scale)
+    return over_weights(x, d, table.chunk, product, scale, total)

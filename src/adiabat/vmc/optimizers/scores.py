@@ -92,11 +92,12 @@ class Scores:
         def sums(scores: Array) -> Array:
             return jnp.sum(jnp.sqrt(jnp.sum(scores * scores, axis=0)), axis=-1)[None]
 
+        def sums_of_rows(rows: Array) -> Array:
+            return sums(rows.reshape(self.parts, self.walkers, -1))
+
         result = self.columns.of_each_walker(sums)
         for _, x, d in self.each_layer():
-            result = result + over_weights(
-                x, d, self.chunk, lambda rows: sums(rows.reshape(self.parts, self.walkers, -1))
-            )
+            result = over_weights(x, d, self.chunk, sums_of_rows, None, result)
         return result[0] / self.layout.n_parameters
 
     def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " parameters"]:
@@ -141,21 +142,22 @@ def over_weights(
     d: Float[Array, "rows repeats outputs"],
     chunk: int,
     function: Callable[[Array], Array],
-    scale: Float[Array, "inputs outputs"] | None = None,
+    scale: Float[Array, "inputs outputs"] | None,
+    start: Array,
 ) -> Array:
-    """Sum of ``function(scores * scale)`` over slices of the weights of a layer; it must be zero for zero scores."""
+    """``start`` and the sum of ``function(scores * scale)`` over slices of the weights of a layer, which must be zero
+    for zero scores."""
     slices = _slices(x, d, chunk)
     wanted = slices.shape[0] * slices.shape[-1]
     scales = jnp.ones((slices.shape[0], 1), x.dtype)
     if scale is not None:
         scales = jnp.pad(scale, ((0, wanted - len(scale)), (0, 0))).reshape(slices.shape[0], -1)
 
-    def of(part: Array, factor: Array) -> Array:
-        return function(written_out(part, d) * factor)
+    def add(total: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        part, factor = given
+        return total + function(written_out(part, d) * factor), None
 
-    first = jax.eval_shape(of, slices[0], scales[0])
-    start = jnp.zeros(first.shape, first.dtype)
-    return jax.lax.scan(lambda total, given: (total + of(*given), None), start, (slices, scales))[0]
+    return jax.lax.scan(add, start, (slices, scales))[0]
 
 
 def _each_weight(x: Array, d: Array, chunk: int, function: Callable[[Array], Array]) -> Array:
