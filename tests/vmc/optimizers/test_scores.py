@@ -8,9 +8,9 @@ from vmc_toys import Perceptron, jacobian, quick_jit, walkers
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.vmc.log_psi import as_log_psi
-from adiabat.vmc.optimizers import gram as gram_module
 from adiabat.vmc.optimizers import score_program
-from adiabat.vmc.optimizers.gram import gram_matrix, layer_cost, weights_cost
+from adiabat.vmc.optimizers import scores as scores_module
+from adiabat.vmc.optimizers.gram import gram_matrix
 from adiabat.vmc.optimizers.row_products import RowProducts
 from adiabat.vmc.optimizers.score_columns import HeldColumns, RecomputedColumns
 from adiabat.vmc.optimizers.scores import scores
@@ -33,7 +33,8 @@ def hold(request, monkeypatch):
     """Each way to have the scores; whether columns are held."""
     kept, price, hold = request.param
     monkeypatch.setattr(score_program, "_is_smaller_by_layer", lambda *_: kept)
-    monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
+    monkeypatch.setattr(score_program, "ELEMENTWISE_COST", price)
+    monkeypatch.setattr(scores_module, "FREE", 0)
     return hold
 
 
@@ -122,6 +123,7 @@ def wide_layer(width):
 
 def test_what_is_held_is_the_smaller(monkeypatch):
     """A layer as activations and cotangents where these are fewer numbers; columns as long as they are few."""
+    monkeypatch.setattr(scores_module, "FREE", 0)
     log_psi, params = wide_layer(64)
     table = scores(log_psi, params, walkers(4, dtype="float32"))
     assert table.layout.layers == (2,)
@@ -133,15 +135,29 @@ def test_what_is_held_is_the_smaller(monkeypatch):
 
 
 def test_the_cheaper_product_makes_the_gram_matrix():
-    assert layer_cost((10, 2, 64), 64) < weights_cost((10, 2, 64), 64)
-    assert layer_cost((10, 50, 16), 16) > weights_cost((10, 50, 16), 16)
+    """Weights are columns where products of columns are cheaper and there is room."""
+    assert score_program.layer_cost(2, 64, 64) < score_program.weights_cost(64, 64)
+    assert score_program.layer_cost(50, 16, 16) > score_program.weights_cost(16, 16)
+    log_psi, params = wide_layer(16)  # by activations 2 (16 + 16) numbers, 4 (16 + 16 + 25) multiplications; else 256
+    data = walkers(4, dtype="float32")
+
+    def layers(room, price):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(score_program, "ELEMENTWISE_COST", price)
+            return score_program.ScoreProgram.of(log_psi, params, data, room=room).layout.layers
+
+    everything = 2 * 16**2 + 16**2 + 3
+    assert layers(everything, 25) == (2,)
+    assert layers(everything, 100) == ()
+    assert layers(everything - 1, 100) == (2,)
 
 
-def test_parameters_that_do_not_reach_the_output_can_be_left_out():
-    log_psi, params = wide_layer(8)
+def test_parameters_that_do_not_reach_the_output_can_be_left_out(monkeypatch):
+    monkeypatch.setattr(scores_module, "FREE", 0)
+    log_psi, params = wide_layer(16)
     data = walkers(4, dtype="float32")
     all_of_them, pruned = (scores(log_psi, params, data, prune=prune) for prune in (False, True))
     assert (all_of_them.layout.explicit, pruned.layout.explicit) == ((0, 1), (0,))
     assert pruned.columns.values.shape[1] == all_of_them.columns.values.shape[1] - 3
     np.testing.assert_array_equal(all_of_them.matrix(), pruned.matrix())
-    np.testing.assert_array_equal(pruned.transpose_dot(jnp.ones(4))[128:131], 0)
+    np.testing.assert_array_equal(pruned.transpose_dot(jnp.ones(4))[512:515], 0)

@@ -9,7 +9,6 @@ from vmc_toys import ComplexPerceptron, Perceptron, jacobian, quick_jit, ravel, 
 from adiabat.errors import InputError
 from adiabat.vmc.gradient import LossAndGrad
 from adiabat.vmc.optimizers import SROptimizer, Standard, score_program, sr
-from adiabat.vmc.optimizers import gram as gram_module
 from adiabat.vmc.optimizers import scores as scores_module
 from adiabat.vmc.optimizers.auto_damping import AutoDamping
 from adiabat.vmc.optimizers.solver_cost import cheapest
@@ -178,7 +177,8 @@ def test_how_it_is_computed_changes_nothing(how, monkeypatch):
     problem = Problem(Perceptron(True))
     kept, price = how
     monkeypatch.setattr(score_program, "_is_smaller_by_layer", lambda *_: kept)
-    monkeypatch.setattr(gram_module, "ELEMENTWISE_COST", price)
+    monkeypatch.setattr(score_program, "ELEMENTWISE_COST", price)
+    monkeypatch.setattr(scores_module, "FREE", 0)
     expected = problem.dense_direction()
     for settings in [
         dict(score_chunk_size=4),

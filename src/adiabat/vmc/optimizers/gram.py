@@ -6,10 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.score_program import layer_cost, weights_cost
 from adiabat.vmc.optimizers.scores import Scores, over_weights
-
-ELEMENTWISE_COST = 25
-"""Multiplications that one elementwise product of two large matrices costs as much as."""
 
 
 def gram_matrix(
@@ -25,24 +23,12 @@ def gram_matrix(
     result = table.columns.gram(table.layout.columns(scales) if scales is not None else None, products)
     by_layer = []
     for leaf, x, d in table.each_layer():
-        shape, outputs = x.shape, d.shape[-1]
-        if scales is None and layer_cost(shape, outputs) < weights_cost(shape, outputs):
+        inputs, outputs = table.layout.shapes[leaf]
+        if scales is None and layer_cost(x.shape[1], inputs, outputs) < weights_cost(inputs, outputs):
             by_layer.append((x, d))
         else:
             result = _add_by_weights(result, table, x, d, products, None if scales is None else scales[leaf])
     return result + _by_layer(by_layer, products) if by_layer else result
-
-
-def layer_cost(shape: tuple[int, ...], outputs: int) -> int:
-    """Multiplications of a layer's share by activations (rows, repeats, inputs) and cotangents."""
-    rows, repeats, inputs = shape
-    return (rows * repeats) ** 2 * (inputs + outputs + ELEMENTWISE_COST)
-
-
-def weights_cost(shape: tuple[int, ...], outputs: int) -> int:
-    """Multiplications of a layer's share by scores that are written out."""
-    rows, repeats, inputs = shape
-    return rows**2 * inputs * outputs + rows * repeats * inputs * outputs
 
 
 def _by_layer(layers: list[tuple[Array, Array]], products: RowProducts) -> Float[Array, "rows rows"]:
@@ -77,4 +63,4 @@ def _add_by_weights(
         by_part = rows.reshape(table.parts, table.walkers, -1)
         return products.gram((by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape))
 
-    return over_weights(x, d, table.chunk, product, scale, total)
+    return over_weights(x, d, table.widest, product, scale, total)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -48,12 +49,20 @@ class ScoreProgram:
         walkers: PyTree,
         *,
         prune: bool = False,
+        room: int = 0,
         every_layer: bool = False,
     ) -> ScoreProgram:
         """Of ``log_psi`` as a function of real parameters and one of these walkers.
 
-        With ``prune`` parameters that do not reach the output are left out. With ``every_layer`` all layers are kept
-        as activations and cotangents, also those whose scores are fewer numbers.
+        Parameters
+        ----------
+        prune : bool
+            Leave out parameters that do not reach the output.
+        room : int
+            Numbers for each walker up to which the weights of layers may be columns where products of columns are
+            cheaper.
+        every_layer : bool
+            Keep all layers as activations and cotangents, whatever is cheaper or smaller.
         """
         one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), walkers)
         is_complex = jnp.issubdtype(jax.eval_shape(log_psi, params, one).dtype, jnp.complexfloating)
@@ -64,8 +73,8 @@ class ScoreProgram:
 
         traced = trace(parts, params, one)
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(params))
-        layers = tuple(i for i in traced.layers if every_layer or _is_smaller_by_layer(traced, shapes, i))
         wanted = traced.reaching if prune else range(len(shapes))
+        layers = traced.layers if every_layer else _layers_to_keep(traced, shapes, wanted, room)
         explicit = tuple(i for i in wanted if i not in layers)
         repeats = tuple(_repeats(traced, i) for i in layers)
         layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit)
@@ -119,7 +128,32 @@ def _repeats(traced: TracedFunction, leaf: int) -> int:
     return sum(use.rows for use in traced.uses if use.leaf == leaf)
 
 
+def _layers_to_keep(
+    traced: TracedFunction, shapes: Sequence[tuple[int, ...]], wanted: Iterable[int], room: int
+) -> tuple[int, ...]:
+    """Layers whose products are cheaper by activations and cotangents than by columns. All for which these are fewer
+    numbers, where the columns of the others would not fit."""
+    smaller = [i for i in traced.layers if _is_smaller_by_layer(traced, shapes, i)]
+    cheaper = [i for i in smaller if layer_cost(_repeats(traced, i), *shapes[i]) < weights_cost(*shapes[i])]
+    columns = sum(math.prod(shapes[i]) for i in wanted if i not in cheaper)
+    return tuple(cheaper if columns <= room else smaller)
+
+
 def _is_smaller_by_layer(traced: TracedFunction, shapes: Sequence[tuple[int, ...]], leaf: int) -> bool:
     """Whether activations and cotangents of a layer are fewer numbers than the scores of its weights."""
     inputs, outputs = shapes[leaf]
     return _repeats(traced, leaf) * (inputs + outputs) < inputs * outputs
+
+
+ELEMENTWISE_COST = 25
+"""Multiplications that one elementwise product of two large matrices costs as much as."""
+
+
+def layer_cost(repeats: int, inputs: int, outputs: int) -> int:
+    """Multiplications of a layer's share of one element of a Gram matrix by activations and cotangents."""
+    return repeats**2 * (inputs + outputs + ELEMENTWISE_COST)
+
+
+def weights_cost(inputs: int, outputs: int) -> int:
+    """Multiplications of its share by scores that are written out."""
+    return inputs * outputs

@@ -20,6 +20,8 @@ from adiabat.vmc.optimizers.score_columns import Columns, HeldColumns, Recompute
 from adiabat.vmc.optimizers.score_program import ScoreProgram
 
 PyTree = Any
+FREE = 2**24
+"""Numbers that may be held whatever the walkers and the parameters are."""
 
 
 @jax.tree_util.register_dataclass
@@ -43,8 +45,8 @@ class Scores:
     layout: Layout = field(metadata={"static": True})
     parts: int = field(metadata={"static": True})
     """1 for a real log psi; 2 where imaginary parts follow the real ones."""
-    chunk: int = field(metadata={"static": True})
-    """Walkers whose scores may be written out in full at a time."""
+    widest: int = field(metadata={"static": True})
+    """Columns of a layer that may be written out for all rows at a time."""
 
     @property
     def rows(self) -> int:
@@ -97,14 +99,14 @@ class Scores:
 
         result = self.columns.of_each_walker(sums)
         for _, x, d in self.each_layer():
-            result = over_weights(x, d, self.chunk, sums_of_rows, None, result)
+            result = over_weights(x, d, self.widest, sums_of_rows, None, result)
         return result[0] / self.layout.n_parameters
 
     def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " parameters"]:
         """``sum_n function(O_nj)`` over the walkers for each parameter, written out a chunk of them at a time."""
         parts = self.layout.from_columns(self.columns.over_columns(function))
         for i, x, d in self.each_layer():
-            parts[i] = _each_weight(x, d, self.chunk, function)
+            parts[i] = _each_weight(x, d, self.widest, function)
         return self.layout.vector(parts)
 
     def squared_lengths(self) -> Float[Array, " rows"]:
@@ -128,11 +130,11 @@ def written_out(x: Float[Array, "rows repeats inputs"], d: Float[Array, "rows re
     return jnp.einsum("nri,nro->nio", x, d).reshape(len(x), -1)
 
 
-def _slices(x: Array, d: Array, chunk: int) -> Array:
-    """Slices (slices, rows, repeats, inputs of a slice) of the inputs of a layer, so thin that the scores of one slice
-    for all rows are no more numbers than all scores of ``chunk`` rows. The last slice is filled up with zeros."""
+def _slices(x: Array, d: Array, widest: int) -> Array:
+    """Slices (slices, rows, repeats, inputs of a slice) of the inputs of a layer, so thin that the scores of a slice
+    are no more columns than ``widest``. The last slice is filled up with zeros."""
     inputs = x.shape[-1]
-    width = max(1, min(inputs, inputs * chunk // len(x)))
+    width = max(1, min(inputs, widest // d.shape[-1]))
     padded = jnp.pad(x, ((0, 0), (0, 0), (0, -inputs % width)))
     return jnp.moveaxis(padded.reshape(*x.shape[:2], -1, width), 2, 0)
 
@@ -140,14 +142,14 @@ def _slices(x: Array, d: Array, chunk: int) -> Array:
 def over_weights(
     x: Float[Array, "rows repeats inputs"],
     d: Float[Array, "rows repeats outputs"],
-    chunk: int,
+    widest: int,
     function: Callable[[Array], Array],
     scale: Float[Array, "inputs outputs"] | None,
     start: Array,
 ) -> Array:
     """``start`` and the sum of ``function(scores * scale)`` over slices of the weights of a layer, which must be zero
     for zero scores."""
-    slices = _slices(x, d, chunk)
+    slices = _slices(x, d, widest)
     wanted = slices.shape[0] * slices.shape[-1]
     scales = jnp.ones((slices.shape[0], 1), x.dtype)
     if scale is not None:
@@ -160,9 +162,9 @@ def over_weights(
     return jax.lax.scan(add, start, (slices, scales))[0]
 
 
-def _each_weight(x: Array, d: Array, chunk: int, function: Callable[[Array], Array]) -> Array:
+def _each_weight(x: Array, d: Array, widest: int, function: Callable[[Array], Array]) -> Array:
     """Sum of ``function(scores)`` over the rows, for each weight of a layer."""
-    sums = jax.lax.map(lambda part: jnp.sum(function(written_out(part, d)), axis=0), _slices(x, d, chunk))
+    sums = jax.lax.map(lambda part: jnp.sum(function(written_out(part, d)), axis=0), _slices(x, d, widest))
     return sums.reshape(-1, d.shape[-1])[: x.shape[-1]].ravel()
 
 
@@ -189,8 +191,16 @@ def scores(
     hold : bool, optional
         Whether columns that are not of layers are held, or evaluated again each time; default: by their number.
     """
-    program = ScoreProgram.of(log_psi, params, walkers, prune=prune)
+    count = jax.tree.leaves(walkers)[0].shape[0]
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    room = _room(count, min(chunk or count, count), size)
+    program = ScoreProgram.of(log_psi, params, walkers, prune=prune, room=room // count)
     return evaluated(program, params, walkers, chunk=chunk, hold=hold)
+
+
+def _room(walkers: int, chunk: int, parameters: int) -> int:
+    """Numbers that may be held: as many as the Gram matrix and the scores of a chunk of walkers have, and some."""
+    return max(FREE, walkers**2 + chunk * parameters)
 
 
 def evaluated(
@@ -200,8 +210,9 @@ def evaluated(
     count = jax.tree.leaves(walkers)[0].shape[0]
     chunk, parts, layout = min(chunk or count, count), program.parts, program.layout
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(params)]
+    room = _room(count, chunk, layout.n_parameters)
     if hold is None:
-        hold = count * layout.n_explicit <= count**2 * parts + chunk * layout.n_parameters
+        hold = count * layout.n_explicit <= room
     here = program if hold else program.without_columns()
     of_walkers = jax.lax.map(lambda walker: here(leaves, walker), walkers, batch_size=chunk)
 
@@ -216,4 +227,4 @@ def evaluated(
     else:
         columns = RecomputedColumns.of(program.without_layers(), leaves, walkers, chunk)
     activations, cotangents = (tuple(map(stacked, a)) for a in (of_walkers.activations, of_walkers.cotangents))
-    return Scores(columns, activations, cotangents, layout, parts, chunk)
+    return Scores(columns, activations, cotangents, layout, parts, room // (count * parts))

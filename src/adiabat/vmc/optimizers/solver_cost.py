@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from adiabat.vmc.optimizers.gram import layer_cost, weights_cost
+from adiabat.vmc.optimizers.score_program import layer_cost, weights_cost
 from adiabat.vmc.optimizers.scores import Scores
 
 Method = Literal["sample", "parameter", "cg"]
@@ -27,12 +27,12 @@ def cheapest(table: Scores, cg_iterations: int, by_weights: bool) -> Method:
 
 def sample_cost(table: Scores, by_weights: bool) -> float:
     """Half of the Gram matrix, which is symmetric, and its Cholesky decomposition in twice the precision."""
-    rows = table.rows
-    cost = rows**2 * table.layout.n_explicit / 2
-    for _, x, d in table.each_layer():
-        written_out = weights_cost(x.shape, d.shape[-1])
-        cost += (written_out if by_weights else min(written_out, layer_cost(x.shape, d.shape[-1]))) / 2
-    return cost + 2 * rows**3 / 6
+    element = table.layout.n_explicit
+    for leaf, x, _ in table.each_layer():
+        shape = table.layout.shapes[leaf]
+        written_out = weights_cost(*shape)
+        element += written_out if by_weights else min(written_out, layer_cost(x.shape[1], *shape))
+    return table.rows**2 * element / 2 + 2 * table.rows**3 / 6
 
 
 def parameter_cost(table: Scores) -> float:

@@ -196,8 +196,8 @@ class SROptimizer:
         self._check_chunks(_count(walkers))
         log_psi = of_real(self.f_log_psi, params)
         table = scores(log_psi, real, walkers, chunk=self.score_chunk_size, prune=self.prune_inactive)
-        thinnest = max(1, _count(walkers) // (self.gram_num_chunks or 1))
-        table = replace(table, chunk=min(table.chunk, thinnest))
+        narrow = table.layout.n_parameters // (self.gram_num_chunks or 1)
+        table = replace(table, widest=min(table.widest, max(1, narrow)))
         if self.score_norm_clip is None:
             return table
         means = jnp.tile(table.absolute_means(), table.parts)
