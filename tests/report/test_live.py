@@ -131,3 +131,10 @@ def test_rows_that_come_after_a_stage_was_left_join_its_average():
     last = out.getvalue().splitlines()[-1]
     assert last.startswith("train")
     assert "(?)" not in last
+
+
+def test_fallbacks_of_the_solver_are_shown_where_there_were_any():
+    train = StageProgress("train", None, window=100)
+    for count in (0.0, 2.0):
+        train.add(row("train", 1, solver_fallbacks=count))
+        assert ("solver fell back 2 times" in train.parts()) == (count > 0)

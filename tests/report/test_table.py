@@ -73,6 +73,11 @@ def test_chains_that_have_not_mixed_are_called_so():
     assert "not mixed" in table(split_rhat=1.3)["R-hat"]
 
 
+def test_fallbacks_of_the_solver_are_told_where_there_were_any():
+    assert table(solver_fallbacks=3)["solver fell back"].startswith("3 times")
+    assert "solver fell back" not in table(solver_fallbacks=0)
+
+
 @pytest.mark.parametrize("missing", [{}, {"energy": None, "status": "stopped"}, {"energy": -1.0}])
 def test_whatever_is_missing_is_left_out(missing):
     assert "nan" not in format_table(missing).lower()

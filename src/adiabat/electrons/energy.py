@@ -135,10 +135,19 @@ class _Run:
         )
         parameters = sum(leaf.size for leaf in jax.tree.leaves(self.driver.state.systems.params))
         self.log.say(f"{plan.wavefunction.description}, {parameters} parameters, {plan.sampler.walkers} walkers")
+        self._say_of_the_optimizer()
         if resuming:
             self._restore()
         if not self.driver.done:
             threading.Thread(target=self.driver.compile, name="adiabat-compile", daemon=True).start()
+
+    def _say_of_the_optimizer(self) -> None:
+        """What the optimizer has to say of the parameters it is given, if anything."""
+        remarks = getattr(self.plan.train.optimizer, "remarks", None)
+        if remarks is not None:
+            one = jax.tree.map(lambda leaf: leaf[0], self.driver.state.systems)
+            for remark in remarks(one.params, one.batched_data):
+                self.log.say(remark)
 
     def _restore(self) -> None:
         try:

@@ -252,7 +252,10 @@ def test_it_says_which_parameters_are_diagonal():
     optimizer = KFACOptimizer(f_log_psi=as_log_psi(network.log_psi))
     names = optimizer.diagonal_parameters(network.init(0), {"electrons": jnp.ones((2, 3))})
     assert all(any(word in name for word in ("decay", "weight", "range", "scale", "shift")) for name in names)
-    assert "['jastrow']['range']" in names
+    assert "jastrow.range" in names
+    (remark,) = optimizer.remarks(network.init(0), jax.tree.map(jnp.asarray, walkers(3)))
+    assert remark.startswith(f"K-FAC: {len(names)} of 18 arrays of parameters are of no dense layer")
+    assert "jastrow.range" in remark
 
 
 @pytest.mark.usefixtures("unchecked")

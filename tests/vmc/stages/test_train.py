@@ -146,6 +146,19 @@ def test_parameters_that_are_not_finite_are_never_taken():
     assert driver.state.systems.params["a"].tolist() == [0.75]
 
 
+def test_an_update_that_moves_the_state_too_far_is_tried_again_and_counted():
+    """The change of -a r by da is -da r: its spread over the walkers is how far the state moves."""
+    psi, rows = Exponential(1.0), Rows()
+    stage = train_stage(psi, Constant(-0.5), SAMPLER, iterations=1, burn_in=50, cooldown=0.0, max_update_length=None)
+    Driver(stage, systems=systems(psi, SAMPLER), callbacks=[rows]).run()
+    # 64 of 200 walkers, hydrogen: the standard deviation of r is sqrt(3) / 2, and of that a tenth.
+    assert rows["update_length"][0] == pytest.approx(0.5 * np.sqrt(3) / 2, rel=0.5)
+    assert rows["exploding_updates"][0] == 0
+    strict = train_stage(psi, Constant(-0.5), SAMPLER, iterations=1, burn_in=50, max_update_length=0.1)
+    with pytest.raises(NumericalError, match=r"exploding_updates = 1\b"):
+        Driver(strict, systems=systems(psi, SAMPLER)).run()
+
+
 def test_injected_walkers_are_those_whose_energy_is_taken():
     psi, rows = Exponential(0.5), Rows()
     places = np.tile(np.float32([0, 0, 2]), (200, 1, 1))

@@ -62,7 +62,9 @@ class KFACOptimizer:
     Phys. Rev. Research 2, 033429 (2020) for wavefunctions.
     """
 
-    learning_rate: Schedule = setting(factory=Standard, kind="schedules", help="step size along the natural gradient")
+    learning_rate: Schedule = setting(
+        factory=Standard, kind="schedules", min=0, help="step size along the natural gradient"
+    )
     norm_constraint: float | None = setting(
         1e-3, above=0, help="cap on the squared length of an update in the metric of F; null: none"
     )
@@ -126,14 +128,27 @@ class KFACOptimizer:
         kept = inverses if self.inverse_update_period > 1 else None
         return updates, KFACState(state.step + 1, fisher, kept, direction, damping, diagnostics)
 
-    def diagonal_parameters(self, params: PyTree, walker: Walker) -> list[str]:
+    def diagonal_parameters(self, params: PyTree, walker: Any) -> list[str]:
         """Names of the parameters that have diagonal blocks, being neither weights nor bias of a dense layer."""
         if self.f_log_psi is None:
             raise ValueError(UNWIRED)
         traced = trace(of_real(self.f_log_psi, params), as_real(params), walker)
         factored = {*traced.layers, *traced.biases.values()}
         paths = jax.tree_util.tree_leaves_with_path(params)
-        return [jax.tree_util.keystr(path) for leaf, (path, _) in enumerate(paths) if leaf not in factored]
+        return [
+            jax.tree_util.keystr(path, simple=True, separator=".")
+            for leaf, (path, _) in enumerate(paths)
+            if leaf not in factored
+        ]
+
+    def remarks(self, params: PyTree, walkers: Walker) -> list[str]:
+        """What a user should know of these parameters, a sentence each."""
+        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), walkers)
+        names, count = self.diagonal_parameters(params, one), len(jax.tree.leaves(params))
+        if not names:
+            return []
+        what = f"{len(names)} of {count} arrays of parameters are of no dense layer and have diagonal blocks"
+        return [f"K-FAC: {what}: {', '.join(names)}"]
 
     def _program(self, params: PyTree, walkers: Walker) -> ScoreProgram:
         if self.f_log_psi is None:

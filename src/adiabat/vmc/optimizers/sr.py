@@ -66,6 +66,7 @@ class SROptimizer:
     learning_rate: Schedule = setting(
         factory=Standard,
         kind="schedules",
+        min=0,
         help="step size along the natural gradient: half the imaginary time of a step",
     )
     max_norm: float | Literal["fixed"] | None = setting(
