@@ -345,7 +345,7 @@ def test_runs_of_hours_are_not_begun_unless_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(command_line, "BENCHMARKS", fakes)
     monkeypatch.setattr(command_line, "prepare", lambda: None)
     command_line.main([])
-    assert begun == ["start_up", "driver_overhead", "step_cost", "time_to_accuracy"]
+    assert begun == ["start_up", "driver_overhead", "step_cost", "optimizer_memory", "time_to_accuracy"]
     command_line.main(["optimizers"])
     assert begun[-1] == "optimizers"
     with pytest.raises(SystemExit):

@@ -58,7 +58,7 @@ def test_unknown_kinds_and_modules_are_sentences(flags):
     for flag, sentence in [
         (
             "--optimizer=srr",
-            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, lamb, sr, optax:NAME, or your",
+            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, kfac, lamb, sr, optax:NAME, or your",
         ),
         ("--optimizer=psifomer.x:Y", "--optimizer: there is no module 'psifomer' for 'psifomer.x:Y'"),
         (
@@ -178,7 +178,7 @@ def test_a_function_serves_as_a_schedule_in_python():
         ("=-1", ": expected a number > 0, got '-1'"),
         (
             "=fast",
-            ": unknown schedule 'fast'; there is constant, cosine, piecewise, standard, warmup, or your own",
+            ": unknown schedule 'fast'; there is auto, constant, cosine, piecewise, standard, warmup, or your own",
         ),
         (".rate=0", ": expected a number > 0, got '0'"),
         ("=[1]", ": expected a kind of schedule or a number > 0, got "),

@@ -39,8 +39,8 @@ class KFACState(NamedTuple):
     fisher: Fisher
     inverses: dict[str, Factors] | None
     """Of the damped factors, kept where they are not made anew in every step."""
-    direction: Float[Array, " parameters"]
-    """Of the last step; only damping by a trust ratio looks back at it."""
+    direction: Float[Array, " parameters"] | None
+    """Of the last step; kept where damping by a trust ratio looks back at it."""
     damping: DampingState
     diagnostics: dict[str, Float[Array, ""]]
 
@@ -90,7 +90,8 @@ class KFACOptimizer:
         program = self._program(params, batched_data)
         fisher = no_statistics(program.layout, jnp.result_type(*jax.tree.leaves(as_real(params))))
         inverses = None if self.inverse_update_period == 1 else fisher.layers
-        direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
+        auto = isinstance(self.damping, AutoDamping)
+        direction = jnp.zeros_like(ravel_pytree(as_real(params))[0]) if auto else None
         zero = jnp.zeros((), jnp.int32)
         return KFACState(zero, fisher, inverses, direction, init_damping(self.damping), self._no_diagnostics())
 
@@ -109,7 +110,8 @@ class KFACOptimizer:
         program = self._program(params, batched_data)
         target = residuals / jnp.sqrt(jnp.asarray(len(residuals), residuals.real.dtype))
         new, gradient = self._statistics(program, as_real(params), batched_data, target)
-        damping = next_damping(self.damping, state.damping, state.step, state.direction @ gradient)
+        slope = jnp.zeros((), jnp.float32) if state.direction is None else state.direction @ gradient
+        damping = next_damping(self.damping, state.damping, state.step, slope)
         weight = damping.damping + self.l2_reg
         fisher = jax.tree.map(lambda old, now: self.curvature_ema * old + now, state.fisher, new)
         inverses = self._inverses(state, fisher, program.layout, weight)
@@ -126,7 +128,8 @@ class KFACOptimizer:
             diagnostics["trust_ratio"] = damping.trust_ratio
         damping = damping._replace(last=(direction @ gradient).astype(jnp.float32))
         kept = inverses if self.inverse_update_period > 1 else None
-        return updates, KFACState(state.step + 1, fisher, kept, direction, damping, diagnostics)
+        looked_back_at = None if state.direction is None else direction
+        return updates, KFACState(state.step + 1, fisher, kept, looked_back_at, damping, diagnostics)
 
     def diagonal_parameters(self, params: PyTree, walker: Any) -> list[str]:
         """Names of the parameters that have diagonal blocks, being neither weights nor bias of a dense layer."""
