@@ -58,7 +58,7 @@ def test_unknown_kinds_and_modules_are_sentences(flags):
     for flag, sentence in [
         (
             "--optimizer=srr",
-            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, kfac, lamb, sr, optax:NAME, or your",
+            "--optimizer: unknown optimizer 'srr', did you mean 'sr'?; there is adam, kfac, lamb, sr, optax:NAME, or",
         ),
         ("--optimizer=psifomer.x:Y", "--optimizer: there is no module 'psifomer' for 'psifomer.x:Y'"),
         (

@@ -1,5 +1,6 @@
 """The energy gradient: a covariance, whatever the wavefunction, and statistics that hide nothing."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from vmc_toys import Exponential, Perceptron, jacobian, quick_jit, ravel, walker
 
 from adiabat.vmc.gradient import LossAndGrad, clip_local_energies, energy_statistics
 from adiabat.vmc.log_psi import as_log_psi
+from adiabat.vmc.walkers import weighted_gradient
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -105,3 +107,15 @@ def test_energies_that_are_not_finite_are_counted_and_not_averaged_away(bad):
 def test_a_gradient_without_a_wavefunction_is_refused():
     with pytest.raises(ValueError, match="wired"):
         LossAndGrad().gradient({}, {}, jnp.ones(3))
+
+
+def test_against_the_gradient_of_a_complex_parameter_it_goes_downhill():
+    """d/dx + i d/dy of z = x + i y: that of |z - w|^2 / 2 is z - w."""
+
+    def log_psi(params, walker):
+        return -0.5 * jnp.sum(jnp.abs(params["z"] - walker["electrons"][0, 0] * (1 + 2j)) ** 2)
+
+    params, data = {"z": jnp.asarray([0.5 - 1j])}, walkers(6)
+    found = weighted_gradient(log_psi, params, jax.tree.map(jnp.asarray, data), jnp.full(6, -1 / 6))
+    centre = np.mean(data["electrons"][:, 0, 0]) * (1 + 2j)
+    np.testing.assert_allclose(found["z"], params["z"] - centre, rtol=1e-12)

@@ -149,7 +149,8 @@ def _sampling(summary: Summary) -> list[Line]:
     if lost := _number(summary, "nonfinite"):
         lines.append(Line("walkers lost", f"{lost:.0f}", "non-finite local energies"))
     if fallbacks := _number(summary, "solver_fallbacks"):
-        lines.append(Line("solver fell back", f"{fallbacks:.0f} times", "ill-conditioned steps: raise the damping"))
+        remark = "ill-conditioned steps: raise the damping, or cg_iterations"
+        lines.append(Line("solver fell back", f"{fallbacks:.0f} times", remark))
     return lines
 
 

@@ -59,7 +59,8 @@ def weighted_gradient(
     chunk: int | None = None,
     mesh: Mesh | None = None,
 ) -> PyTree:
-    """Gradient of ``Re sum_n conj(weights_n) log_psi(params, x_n)`` by one backward pass.
+    """Gradient of ``Re sum_n conj(weights_n) log_psi(params, x_n)`` by one backward pass, for a complex parameter z =
+    x + i y as d/dx + i d/dy, against which it goes downhill.
 
     No gradient of a single walker is ever formed. ``weights`` has shape (walkers,) and the dtype of ``log_psi``.
     """
@@ -68,7 +69,7 @@ def weighted_gradient(
         values = over_walkers(log_psi, chunk=chunk, mesh=mesh)(params, walkers)
         return jnp.sum(jnp.real(jnp.conj(weights) * values))
 
-    return jax.grad(weighted_sum)(params)
+    return jax.tree.map(jnp.conj, jax.grad(weighted_sum)(params))
 
 
 def walker_mesh(walkers: int) -> Mesh | None:

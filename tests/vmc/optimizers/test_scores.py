@@ -68,7 +68,9 @@ def assert_same_matrix(log_psi, params, data, chunk, rtol, hold=None, scale=None
             "dot": table.dot(jnp.asarray(vector)),
             "transpose_dot": table.transpose_dot(jnp.asarray(weights)),
             "squared_lengths": table.squared_lengths(),
-            "squares": table.over_columns(jnp.square),
+            "centred_squares": table.centred_squares(),
+            "squares": table.columns.squares(),
+            "columns": table.columns.matrix(),
             "absolute": table.absolute_means(),
             "matrix": table.matrix(),
         }
@@ -84,7 +86,8 @@ def assert_same_matrix(log_psi, params, data, chunk, rtol, hold=None, scale=None
         "dot": dense @ vector,
         "transpose_dot": weights @ dense,
         "squared_lengths": np.sum(dense**2, axis=1),
-        "squares": np.sum(dense**2, axis=0),
+        "centred_squares": np.sum(centred(dense, parts) ** 2, axis=0),
+        "squares": np.sum(np.asarray(found["columns"]) ** 2, axis=0),
         "absolute": modulus.mean(axis=1),
         "matrix": dense,
     }

@@ -8,7 +8,16 @@ from vmc_toys import ComplexPerceptron, Perceptron, jacobian, quick_jit, ravel, 
 
 from adiabat.errors import InputError
 from adiabat.vmc.gradient import LossAndGrad
-from adiabat.vmc.optimizers import SROptimizer, Standard, score_program, sr
+from adiabat.vmc.optimizers import (
+    AdamOptimizer,
+    Cosine,
+    KFACOptimizer,
+    SROptimizer,
+    Standard,
+    WarmUp,
+    score_program,
+    sr,
+)
 from adiabat.vmc.optimizers import scores as scores_module
 from adiabat.vmc.optimizers.auto_damping import AutoDamping
 from adiabat.vmc.optimizers.solver_cost import cheapest
@@ -345,13 +354,92 @@ def test_auto_damping_follows_the_trust_ratio():
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_auto_is_for_damping_only():
-    with pytest.raises(InputError, match="learning_rate: expected a number or a schedule, got AutoDamping"):
-        SROptimizer(learning_rate=AutoDamping())
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: SROptimizer(learning_rate=AutoDamping()),
+        lambda: KFACOptimizer(norm_constraint=AutoDamping()),
+        lambda: AdamOptimizer(AutoDamping()),
+        lambda: WarmUp(10, then=AutoDamping()),
+    ],
+)
+def test_auto_is_for_damping_only(made):
+    with pytest.raises(InputError, match="expected a number or a schedule, got AutoDamping, which is for damping only"):
+        made()
+
+
+@pytest.mark.parametrize(
+    ("damping", "when"), [(WarmUp(10, then=1e-3), "at first"), (Cosine(1e-3, steps=10), "in the end")]
+)
+@pytest.mark.parametrize("optimizer", [SROptimizer, KFACOptimizer])
+def test_damping_that_is_zero_at_some_step_is_refused(optimizer, damping, when):
+    with pytest.raises(InputError, match=f"damping: expected a schedule that is always > 0, but this one is 0 {when}"):
+        optimizer(damping=damping)
+    optimizer(damping=Cosine(1e-3, steps=10, final=1e-4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("chosen", [SROptimizer, KFACOptimizer])
+def test_the_state_keeps_its_form_whatever_is_set(chosen, dtype):
+    """It has to, in a loop; and settings that shape nothing may change when a run resumes."""
+    problem = Problem(dtype=dtype)
+    data = jax.tree.map(jnp.asarray, problem.data)
+    params = jax.tree.map(jnp.asarray, problem.params)
+    every = [dict(), dict(damping=AutoDamping())]
+    if chosen is SROptimizer:
+        every += [dict(method="cg"), dict(method="parameter", spring_mu=None), dict(spring_mu=Standard(0.9))]
+    forms = []
+    for settings in every:
+        optimizer = chosen(**settings, f_log_psi=problem.network.log_psi)
+
+        def loop(params, data, residuals, optimizer=optimizer):
+            before = optimizer.init(params, batched_data=data)
+            _, after = optimizer.update(None, before, params, batched_data=data, residuals=residuals)
+            return before, after
+
+        before, after = jax.eval_shape(loop, params, data, jnp.asarray(problem.residuals))
+        assert before == after
+        forms.append(before)
+    assert all(form == forms[0] for form in forms)
+
+
+def test_momentum_may_be_a_schedule(problem):
+    found = np.asarray(problem.update(optimizer(problem.network, spring_mu=Standard(0.9, 5.0)), step=5)[1].direction)
+    assert_same(found, problem.dense_direction(momentum=0.45), 1e-6)
+
+
+@pytest.mark.parametrize("method", ["sample", "parameter", "cg"])
+def test_the_limit_of_the_condition_number_knows_small_curvatures(method):
+    """The null vector that is lifted to eigenvalue 1 has no part in it."""
+    problem = Problem()
+    scaled = Problem()
+    scaled.network = Scaled(problem.network, 0.05)
+    _, state = scaled.update(optimizer(scaled.network, max_cond_num=50.0, method=method))
+    largest = 0.05**2 * np.linalg.norm(problem.scores(), 2) ** 2
+    assert 0.9 * max(largest / 49, DAMPING) < float(state.diagnostics["damping"]) <= max(largest / 49, DAMPING) * 1.001
+
+
+class Scaled:
+    """Another network's log psi times a number."""
+
+    def __init__(self, network, factor):
+        self.network, self.factor = network, factor
+
+    def log_psi(self, params, x):
+        return self.factor * self.network.log_psi(params, x)
+
+
+def test_real_energies_of_a_complex_wavefunction_are_complex_ones_without_imaginary_part():
+    problem = Problem(Perceptron(True))
+    problem.residuals = problem.residuals.real + 0j
+    expected = problem.direction()
+    problem.residuals = problem.residuals.real
+    assert_same(problem.direction(), expected, 1e-12)
 
 
 def test_more_chunks_than_walkers_are_refused(problem):
     chosen = optimizer(problem.network, gram_num_chunks=16)
+    optimizer(problem.network).init(problem.params, batched_data={"electrons": jnp.ones((2, 2, 3))})
     with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most one for each"):
         chosen.init(problem.params, batched_data=jax.tree.map(jnp.asarray, problem.data))
 
@@ -361,7 +449,7 @@ def test_more_chunks_than_walkers_are_refused(problem):
     ("settings", "sentence"),
     [
         (dict(damping=-1e-3), "damping: expected .*> 0, got -0.001"),
-        (dict(march_mode="vra"), "march_mode: expected .*var.*, got 'vra'"),
+        (dict(march_mode="vra"), "march_mode: expected .*var.*, got 'vra', did you mean 'var'"),
         (dict(method="gc"), "method: expected .*cg.*, got 'gc'"),
         (dict(max_norm=-1.0), "max_norm"),
         (dict(gram_dot_prec="F16"), "gram_dot_prec"),

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import Exponential, Rows, coulomb, hydrogen, lengths, quick_jit, systems, train_stage
+from vmc_toys import Exponential, Perceptron, Rows, coulomb, hydrogen, lengths, quick_jit, systems, train_stage
 
 from adiabat.electrons import CoulombPotential, Molecule
 from adiabat.electrons.wavefunctions import FermiNet
-from adiabat.engine import AbstractCallback, Driver, State
+from adiabat.engine import AbstractCallback, Checkpoints, Driver, State
 from adiabat.engine.state import Clock
 from adiabat.errors import NumericalError
 from adiabat.vmc import MCMCSampler, SamplingState
-from adiabat.vmc.optimizers import AdamOptimizer, SROptimizer
+from adiabat.vmc.optimizers import AdamOptimizer, AutoDamping, KFACOptimizer, SROptimizer
 
 SAMPLER = MCMCSampler(walkers=200, steps=5)
 
@@ -157,6 +157,36 @@ def test_an_update_that_moves_the_state_too_far_is_tried_again_and_counted():
     strict = train_stage(psi, Constant(-0.5), SAMPLER, iterations=1, burn_in=50, max_update_length=0.1)
     with pytest.raises(NumericalError, match=r"exploding_updates = 1\b"):
         Driver(strict, systems=systems(psi, SAMPLER)).run()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        KFACOptimizer(inverse_update_period=4, damping=AutoDamping()),
+        SROptimizer(march_beta=0.9, damping=AutoDamping(), max_length=None),
+        SROptimizer(march_beta=0.9, march_mode="diff", method="cg"),
+    ],
+    ids=["K-FAC", "MARCH", "MARCH by changes"],
+)
+def test_a_run_that_is_cut_goes_on_to_the_bit(optimizer, tmp_path):
+    """Statistics, kept inverses, metric, damping and its slopes are all in the checkpoint."""
+    psi = Perceptron(dtype="float32")
+
+    def made(folder):
+        stage = train_stage(psi, optimizer, MCMCSampler(walkers=32, steps=2), iterations=7)
+        checkpoints = Checkpoints(tmp_path / folder, step_interval=1, time_interval=0.0)
+        start = systems(psi, MCMCSampler(walkers=32, steps=2), 2)
+        return Driver(stage, systems=start, checkpoints=checkpoints)
+
+    whole, cut = made("whole"), made("cut")
+    whole.run()
+    cut.run(3)
+    resumed = made("cut")
+    resumed.restore()
+    assert resumed.step_count == 3
+    resumed.run()
+    ends = [(d.state.systems, d.own("train")) for d in (whole, resumed)]
+    jax.tree.map(np.testing.assert_array_equal, *ends)
 
 
 def test_injected_walkers_are_those_whose_energy_is_taken():

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.config import check_settings, setting
-from adiabat.vmc.optimizers.schedules import at
+from adiabat.errors import InputError
+from adiabat.vmc.optimizers.schedules import Constant, Cosine, Piecewise, Standard, WarmUp, at
 
+LATE = 10**9
+"""A step by which every schedule has come to its end."""
 MEMORY = 0.9
 """Share of the earlier steps in the averages that are compared: the slope of a single step is noise."""
 
@@ -63,7 +66,7 @@ def next_damping(damping: Any, state: DampingState, step: Array, slope: Float[Ar
     """Damping of a step, of which ``slope`` is that of the energy along the last direction with its walkers."""
     if not isinstance(damping, AutoDamping):
         return state._replace(damping=at(damping, step))
-    begun = state.last > 0
+    begun, slope = state.last > 0, slope.astype(jnp.float32)
     state = state._replace(
         promised=jnp.where(begun, MEMORY * state.promised + (1 - MEMORY) * state.last, state.promised),
         confirmed=jnp.where(begun, MEMORY * state.confirmed + (1 - MEMORY) * slope, state.confirmed),
@@ -72,3 +75,21 @@ def next_damping(damping: Any, state: DampingState, step: Array, slope: Float[Ar
     change = jnp.where(ratio > damping.trust, damping.factor, jnp.where(ratio < damping.doubt, 1 / damping.factor, 1.0))
     raised = jnp.where(begun, state.damping * change, state.damping)
     return state._replace(damping=jnp.clip(raised, damping.lowest, damping.highest).astype(jnp.float32))
+
+
+def check_damping(optimizer: Any) -> None:
+    """Refuse a schedule that is zero somewhere, where nothing could be inverted.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    damping = optimizer.damping
+    if not isinstance(damping, Standard | Constant | Cosine | WarmUp | Piecewise):
+        return
+    for when, step in (("at first", 0), ("in the end", LATE)):
+        if not float(damping(step)) > 0:
+            raise InputError(
+                f"{type(optimizer).__name__}.damping: expected a schedule that is always > 0, but this one is 0 {when}"
+            )

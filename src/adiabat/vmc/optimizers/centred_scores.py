@@ -61,10 +61,7 @@ class CentredScores:
 
     def variances(self) -> Float[Array, " parameters"]:
         """``sum_n |O_nj|^2`` of each parameter."""
-        squares = self.table.over_columns(jnp.square) / self.walkers
-        for average in self._averages():
-            squares = squares - self.table.transpose_dot(average) ** 2
-        return jnp.maximum(squares, 0)
+        return self.table.centred_squares() / self.walkers
 
     def _averages(self) -> list[Float[Array, " rows"]]:
         """For each part, the weights whose sum over the rows is the mean over the walkers of that part."""

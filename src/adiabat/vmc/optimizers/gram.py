@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.optimizers.score_columns import centred
 from adiabat.vmc.optimizers.score_program import layer_cost, weights_cost
 from adiabat.vmc.optimizers.scores import Scores, over_weights
 
@@ -60,7 +61,6 @@ def _add_by_weights(
     """``total + sum_w O_nw O_mw scale_w^2`` over the weights w, of rows less their mean in each part."""
 
     def product(rows: Array) -> Array:
-        by_part = rows.reshape(table.parts, table.walkers, -1)
-        return products.gram((by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape))
+        return products.gram(centred(rows, table.parts))
 
     return over_weights(x, d, table.widest, product, scale, total)

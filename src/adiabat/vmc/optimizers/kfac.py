@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import check_settings, setting, wired
-from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
+from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, check_damping, init_damping, next_damping
+from adiabat.vmc.optimizers.energy_residuals import as_rows
 from adiabat.vmc.optimizers.kronecker import (
     Factors,
     Fisher,
@@ -39,8 +40,8 @@ class KFACState(NamedTuple):
     fisher: Fisher
     inverses: dict[str, Factors] | None
     """Of the damped factors, kept where they are not made anew in every step."""
-    direction: Float[Array, " parameters"] | None
-    """Of the last step; kept where damping by a trust ratio looks back at it."""
+    direction: Float[Array, " parameters"]
+    """Of the last step; damping by a trust ratio looks back at it."""
     damping: DampingState
     diagnostics: dict[str, Float[Array, ""]]
 
@@ -65,8 +66,8 @@ class KFACOptimizer:
     learning_rate: Schedule = setting(
         factory=Standard, kind="schedules", min=0, help="step size along the natural gradient"
     )
-    norm_constraint: float | None = setting(
-        1e-3, above=0, help="cap on the squared length of an update in the metric of F; null: none"
+    norm_constraint: Schedule | None = setting(
+        1e-3, kind="schedules", above=0, help="cap on the squared length of an update in the metric of F; null: none"
     )
     curvature_ema: float = setting(0.95, min=0, below=1, help="share of the earlier steps in the Fisher matrix")
     l2_reg: float = setting(0.0, min=0, help="what a penalty on the squared parameters, added elsewhere, adds to F")
@@ -82,7 +83,8 @@ class KFACOptimizer:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        refuse_auto(self, "learning_rate")
+        refuse_auto(self)
+        check_damping(self)
 
     def init(self, params: PyTree, *, batched_data: Walker, **kwargs: Any) -> KFACState:
         """State before the first update."""
@@ -90,10 +92,9 @@ class KFACOptimizer:
         program = self._program(params, batched_data)
         fisher = no_statistics(program.layout, jnp.result_type(*jax.tree.leaves(as_real(params))))
         inverses = None if self.inverse_update_period == 1 else fisher.layers
-        auto = isinstance(self.damping, AutoDamping)
-        direction = jnp.zeros_like(ravel_pytree(as_real(params))[0]) if auto else None
+        direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
         zero = jnp.zeros((), jnp.int32)
-        return KFACState(zero, fisher, inverses, direction, init_damping(self.damping), self._no_diagnostics())
+        return KFACState(zero, fisher, inverses, direction, init_damping(self.damping), _no_diagnostics())
 
     def update(
         self,
@@ -110,26 +111,23 @@ class KFACOptimizer:
         program = self._program(params, batched_data)
         target = residuals / jnp.sqrt(jnp.asarray(len(residuals), residuals.real.dtype))
         new, gradient = self._statistics(program, as_real(params), batched_data, target)
-        slope = jnp.zeros((), jnp.float32) if state.direction is None else state.direction @ gradient
-        damping = next_damping(self.damping, state.damping, state.step, slope)
+        damping = next_damping(self.damping, state.damping, state.step, state.direction @ gradient)
         weight = damping.damping + self.l2_reg
         fisher = jax.tree.map(lambda old, now: self.curvature_ema * old + now, state.fisher, new)
         inverses = self._inverses(state, fisher, program.layout, weight)
-        rate = at(self.learning_rate, state.step).astype(gradient.dtype)
+        rate = at(self.learning_rate, state.step, gradient.dtype)
         direction = precondition(program.layout, fisher, inverses, weight, gradient)
         squared_length = rate**2 * (direction @ gradient)
         if self.norm_constraint is not None:
             tiny = jnp.finfo(gradient.dtype).tiny
-            rate = rate * jnp.minimum(1.0, jnp.sqrt(self.norm_constraint / jnp.maximum(squared_length, tiny)))
+            longest = at(self.norm_constraint, state.step, gradient.dtype)
+            rate = rate * jnp.minimum(1.0, jnp.sqrt(longest / jnp.maximum(squared_length, tiny)))
         _, as_parameters = ravel_pytree(as_real(params))
         updates = as_given(as_parameters(-rate * direction), params)
-        diagnostics = {"damping": damping.damping}
-        if isinstance(self.damping, AutoDamping):
-            diagnostics["trust_ratio"] = damping.trust_ratio
+        diagnostics = {"damping": damping.damping, "trust_ratio": damping.trust_ratio}
         damping = damping._replace(last=(direction @ gradient).astype(jnp.float32))
         kept = inverses if self.inverse_update_period > 1 else None
-        looked_back_at = None if state.direction is None else direction
-        return updates, KFACState(state.step + 1, fisher, kept, looked_back_at, damping, diagnostics)
+        return updates, KFACState(state.step + 1, fisher, kept, direction, damping, diagnostics)
 
     def diagonal_parameters(self, params: PyTree, walker: Any) -> list[str]:
         """Names of the parameters that have diagonal blocks, being neither weights nor bias of a dense layer."""
@@ -168,8 +166,7 @@ class KFACOptimizer:
         def of_block(block: Any) -> tuple[Fisher, Array]:
             walkers, weights = block
             table = evaluated(program, params, walkers)
-            rows = jnp.concatenate([weights.real, weights.imag]) if program.parts == 2 else weights
-            return statistics(table, count), table.transpose_dot(rows)
+            return statistics(table, count), table.transpose_dot(as_rows(weights, program.parts))
 
         layout, dtype = program.layout, weights.real.dtype
         zero = no_statistics(layout, dtype), jnp.zeros(layout.n_parameters, dtype)
@@ -191,9 +188,9 @@ class KFACOptimizer:
             state.inverses,
         )
 
-    def _no_diagnostics(self) -> dict[str, Float[Array, ""]]:
-        names = ["damping"] + (["trust_ratio"] if isinstance(self.damping, AutoDamping) else [])
-        return dict.fromkeys(names, jnp.zeros((), jnp.float32))
-
 
 UNWIRED = "KFACOptimizer was used before it was wired: give it f_log_psi"
+
+
+def _no_diagnostics() -> dict[str, Float[Array, ""]]:
+    return {"damping": jnp.zeros((), jnp.float32), "trust_ratio": jnp.ones((), jnp.float32)}

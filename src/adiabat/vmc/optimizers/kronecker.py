@@ -63,7 +63,7 @@ def statistics(table: Scores, walkers: int) -> Fisher:
             inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
         outputs = d.reshape(-1, d.shape[-1])
         layers[str(leaf)] = Factors(inputs.T @ inputs / walkers, FISHER * (outputs.T @ outputs) / walkers)
-    diagonal = FISHER * table.columns.over_columns(jnp.square) / walkers
+    diagonal = FISHER * table.columns.squares() / walkers
     return Fisher(layers, diagonal, jnp.asarray(table.walkers / walkers, diagonal.dtype))
 
 

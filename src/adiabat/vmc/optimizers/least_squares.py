@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from adiabat.vmc.optimizers.centred_scores import CentredScores
 from adiabat.vmc.optimizers.row_products import RowProducts
@@ -27,8 +27,9 @@ class Solution(NamedTuple):
     damping: Float[Array, ""]
     fell_back: Bool[Array, ""]
     """Whether the factorisation failed, or the iterations did not suffice."""
-    report: dict[str, Array]
-    """More numbers for the row of the step."""
+    iterations: Int[Array, ""] | int = 0
+    residual: Float[Array, ""] | float = 0.0
+    """Of conjugate gradients, relative to the target."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def sample_space(problem: LeastSquares) -> Solution:
     weights = problem.weights(lengths)
     null = (1 / weights[: problem.scores.walkers]) / jnp.linalg.norm(1 / weights[: problem.scores.walkers])
     gram = (gram + gram.T) / 2 * weights[:, None] * weights
-    gram = gram + jnp.kron(jnp.eye(problem.scores.parts, dtype=gram.dtype), jnp.outer(null, null))
     damping = problem.raised(lambda: largest_eigenvalue(lambda v: gram @ v, len(gram), gram.dtype))
+    lifted = gram + jnp.kron(jnp.eye(problem.scores.parts, dtype=gram.dtype), jnp.outer(null, null))
     dtype = problem.target.dtype
-    solution, fell_back = _solve(gram, damping, weights * problem.target)
+    solution, fell_back = _solve(lifted, damping, weights * problem.target)
     increment = problem.spread((weights * solution).astype(dtype))
-    return Solution(increment, weights.astype(dtype), damping, fell_back, {})
+    return Solution(increment, weights.astype(dtype), damping, fell_back)
 
 
 def parameter_space(problem: LeastSquares) -> Solution:
@@ -102,7 +103,7 @@ def parameter_space(problem: LeastSquares) -> Solution:
     damping = problem.raised(lambda: largest_eigenvalue(lambda v: curvature @ v, len(curvature), matrix.dtype))
     solution, fell_back = _solve(curvature, damping, matrix.T @ (weights * problem.target))
     dtype = problem.target.dtype
-    return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, fell_back, {})
+    return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, fell_back)
 
 
 def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> Solution:
@@ -125,13 +126,8 @@ def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> 
         tolerance=tolerance,
         iterations=iterations,
     )
-    report = {
-        "solver_iterations": taken.astype(wide),
-        "solver_residual": residual,
-    }
-    return Solution(
-        problem.spread((weights * solution).astype(dtype)), weights.astype(dtype), damping, residual > tolerance, report
-    )
+    increment = problem.spread((weights * solution).astype(dtype))
+    return Solution(increment, weights.astype(dtype), damping, residual > tolerance, taken, residual)
 
 
 def conjugate_gradients(

@@ -9,7 +9,7 @@ import jax
 
 from adiabat.config import Setting, check_settings, settings_of
 from adiabat.vmc.optimizers.real_parameters import as_given, as_real
-from adiabat.vmc.optimizers.schedules import at
+from adiabat.vmc.optimizers.schedules import at, refuse_auto
 
 PyTree = Any
 
@@ -26,6 +26,7 @@ class OptaxOptimizer:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        refuse_auto(self)
 
     def arguments(self) -> dict[str, Any]:
         """What the function in Optax is given."""

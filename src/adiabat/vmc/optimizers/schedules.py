@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from adiabat.config import check_settings, setting
+from adiabat.config import check_settings, setting, settings_of
 from adiabat.errors import InputError
 
 Schedule = float | Callable[[Any], Array]
@@ -77,6 +77,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        refuse_auto(self)
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -111,23 +112,24 @@ class Piecewise:
         return jnp.asarray(self.rates, jnp.float32)[passed]
 
 
-def at(schedule: Schedule, step: Int[Array, ""] | int) -> Float[Array, ""]:
-    """Value of a number or schedule at a step, float32."""
-    return jnp.asarray(schedule(step) if callable(schedule) else schedule, jnp.float32)
+def at(schedule: Schedule, step: Int[Array, ""] | int, dtype: Any = jnp.float32) -> Float[Array, ""]:
+    """Value of a number or schedule at a step. Schedules are in float32 themselves."""
+    return jnp.asarray(schedule(step) if callable(schedule) else schedule, dtype)
 
 
-def refuse_auto(optimizer: Any, *names: str) -> None:
-    """Refuse ``auto`` where a schedule is wanted, which is a kind of schedule for damping alone.
+def refuse_auto(settings: Any) -> None:
+    """Refuse ``auto``, which is a kind of schedule for damping alone, in all other settings.
 
     Raises
     ------
     InputError
         Naming the setting.
     """
-    for name in names:
-        value = getattr(optimizer, name)
-        if value is not None and not isinstance(value, (int, float, str)) and not callable(value):
+    for field in settings_of(type(settings)):
+        value = getattr(settings, field.name)
+        is_schedule = value is None or isinstance(value, (int, float, str)) or callable(value)
+        if field.info.kind == "schedules" and field.name != "damping" and not is_schedule:
             raise InputError(
-                f"{type(optimizer).__name__}.{name}: expected a number or a schedule, got {type(value).__name__}, "
+                f"{type(settings).__name__}.{field.name}: expected a number or a schedule, got {type(value).__name__}, "
                 "which is for damping only"
             )

@@ -28,6 +28,12 @@ def equal_blocks(walkers: PyTree, chunk: int) -> PyTree:
     return jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), walkers)
 
 
+def centred(rows: Float[Array, "rows columns"], parts: int) -> Float[Array, "rows columns"]:
+    """Rows less their mean in each part."""
+    by_part = rows.reshape(parts, len(rows) // parts, -1)
+    return (by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class HeldColumns:
@@ -62,9 +68,13 @@ class HeldColumns:
         """``function`` of the scores (parts, walkers, columns), a number or more of each walker: (numbers, walkers)."""
         return function(self.values.reshape(self.parts, self.rows // self.parts, -1))
 
-    def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " columns"]:
-        """``sum_n function(O_nj)``."""
-        return jnp.sum(function(self.values), axis=0)
+    def squares(self) -> Float[Array, " columns"]:
+        """``sum_n O_nj^2``."""
+        return jnp.sum(self.values**2, axis=0)
+
+    def centred_squares(self) -> Float[Array, " columns"]:
+        """The same of the rows less their mean in each part."""
+        return jnp.sum(centred(self.values, self.parts) ** 2, axis=0)
 
     def matrix(self) -> Float[Array, "rows columns"]:
         """All of it."""
@@ -75,9 +85,8 @@ class HeldColumns:
 
         The Gram matrix is centred later in any case; rows that are centred first keep the precision of what is left.
         """
-        by_part = self.values.reshape(self.parts, self.rows // self.parts, -1)
-        centred = (by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(self.rows, -1)
-        return products.gram(centred if scale is None else centred * scale)
+        rows = centred(self.values, self.parts)
+        return products.gram(rows if scale is None else rows * scale)
 
 
 @jax.tree_util.register_dataclass
@@ -150,9 +159,18 @@ class RecomputedColumns:
         blocks = jax.lax.map(lambda block: function(self._block(block)), (self.blocks, self.factors))
         return jnp.moveaxis(blocks, 0, 1).reshape(blocks.shape[1], -1)
 
-    def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " columns"]:
-        """``sum_n function(O_nj)``."""
-        return self._sum(lambda block: jnp.sum(function(block), axis=(0, 1)))
+    def squares(self) -> Float[Array, " columns"]:
+        """``sum_n O_nj^2``."""
+        return self._sum(lambda block: jnp.sum(block**2, axis=(0, 1)))
+
+    def centred_squares(self) -> Float[Array, " columns"]:
+        """The same of the rows less their mean in each part."""
+        mean = self._mean()
+        return self._sum(lambda block: jnp.sum((block - mean) ** 2, axis=(0, 1)))
+
+    def _mean(self) -> Float[Array, "parts 1 columns"]:
+        blocks, parts, size = self.factors.shape
+        return self._sum(lambda block: jnp.sum(block, axis=1), parts=(parts,))[:, None] / (blocks * size)
 
     def matrix(self) -> Float[Array, "rows columns"]:
         """All of it."""
@@ -163,15 +181,15 @@ class RecomputedColumns:
         """As that of `HeldColumns`, from pairs of blocks."""
         blocks, parts, size = self.factors.shape
         given = (self.blocks, self.factors)
-        mean = self._sum(lambda block: jnp.sum(block, axis=1), parts=(parts,)) / (blocks * size)
+        mean = self._mean()
 
-        def centred(block: Any) -> Array:
-            rows = (self._block(block) - mean[:, None]).reshape(parts * size, -1)
+        def of_block(block: Any) -> Array:
+            rows = (self._block(block) - mean).reshape(parts * size, -1)
             return rows if scale is None else rows * scale
 
         def with_all(block: Any) -> Array:
-            here = centred(block)
-            return jax.lax.map(lambda other: products.outer(here, centred(other)).astype(products.sums), given)
+            here = of_block(block)
+            return jax.lax.map(lambda other: products.outer(here, of_block(other)).astype(products.sums), given)
 
         pairs = jax.lax.map(with_all, given).reshape(blocks, blocks, parts, size, parts, size)
         return jnp.transpose(pairs, (2, 0, 3, 4, 1, 5)).reshape(self.rows, self.rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from adiabat.errors import InputError
 from adiabat.vmc.optimizers.layers import TracedFunction, trace
 from adiabat.vmc.optimizers.layout import Layout
 
@@ -73,7 +74,9 @@ class ScoreProgram:
 
         traced = trace(parts, params, one)
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(params))
-        wanted = traced.reaching if prune else range(len(shapes))
+        wanted = sorted(traced.reaching) if prune else range(len(shapes))
+        if not wanted:
+            raise InputError("no parameter reaches log psi, so that there is nothing to optimize")
         layers = traced.layers if every_layer else _layers_to_keep(traced, shapes, wanted, room)
         explicit = tuple(i for i in wanted if i not in layers)
         repeats = tuple(_repeats(traced, i) for i in layers)
@@ -129,11 +132,11 @@ def _repeats(traced: TracedFunction, leaf: int) -> int:
 
 
 def _layers_to_keep(
-    traced: TracedFunction, shapes: Sequence[tuple[int, ...]], wanted: Iterable[int], room: int
+    traced: TracedFunction, shapes: Sequence[tuple[int, ...]], wanted: Sequence[int], room: int
 ) -> tuple[int, ...]:
     """Layers whose products are cheaper by activations and cotangents than by columns. All for which these are fewer
     numbers, where the columns of the others would not fit."""
-    smaller = [i for i in traced.layers if _is_smaller_by_layer(traced, shapes, i)]
+    smaller = [i for i in traced.layers if i in wanted and _is_smaller_by_layer(traced, shapes, i)]
     cheaper = [i for i in smaller if layer_cost(_repeats(traced, i), *shapes[i]) < weights_cost(*shapes[i])]
     columns = sum(math.prod(shapes[i]) for i in wanted if i not in cheaper)
     return tuple(cheaper if columns <= room else smaller)

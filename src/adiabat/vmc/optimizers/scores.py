@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.vmc.optimizers.layout import Layout
-from adiabat.vmc.optimizers.score_columns import Columns, HeldColumns, RecomputedColumns
+from adiabat.vmc.optimizers.score_columns import Columns, HeldColumns, RecomputedColumns, centred
 from adiabat.vmc.optimizers.score_program import ScoreProgram
 
 PyTree = Any
@@ -102,11 +102,11 @@ class Scores:
             result = over_weights(x, d, self.widest, sums_of_rows, None, result)
         return result[0] / self.layout.n_parameters
 
-    def over_columns(self, function: Callable[[Array], Array]) -> Float[Array, " parameters"]:
-        """``sum_n function(O_nj)`` over the walkers for each parameter, written out a chunk of them at a time."""
-        parts = self.layout.from_columns(self.columns.over_columns(function))
+    def centred_squares(self) -> Float[Array, " parameters"]:
+        """Sum over the rows of the squared scores less their mean in each part, for each parameter."""
+        parts = self.layout.from_columns(self.columns.centred_squares())
         for i, x, d in self.each_layer():
-            parts[i] = _each_weight(x, d, self.widest, function)
+            parts[i] = _of_each_weight(x, d, self.widest, lambda rows: jnp.sum(centred(rows, self.parts) ** 2, axis=0))
         return self.layout.vector(parts)
 
     def squared_lengths(self) -> Float[Array, " rows"]:
@@ -162,9 +162,9 @@ def over_weights(
     return jax.lax.scan(add, start, (slices, scales))[0]
 
 
-def _each_weight(x: Array, d: Array, widest: int, function: Callable[[Array], Array]) -> Array:
-    """Sum of ``function(scores)`` over the rows, for each weight of a layer."""
-    sums = jax.lax.map(lambda part: jnp.sum(function(written_out(part, d)), axis=0), _slices(x, d, widest))
+def _of_each_weight(x: Array, d: Array, widest: int, function: Callable[[Array], Array]) -> Array:
+    """``function(scores)``, a number for each weight of a layer."""
+    sums = jax.lax.map(lambda part: function(written_out(part, d)), _slices(x, d, widest))
     return sums.reshape(-1, d.shape[-1])[: x.shape[-1]].ravel()
 
 

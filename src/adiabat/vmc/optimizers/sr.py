@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Inexact, Int
 from adiabat.config import check_settings, setting, wired
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
-from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
+from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, check_damping, init_damping, next_damping
 from adiabat.vmc.optimizers.centred_scores import CentredScores
+from adiabat.vmc.optimizers.energy_residuals import as_rows
 from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
 from adiabat.vmc.optimizers.real_parameters import as_given, as_real, of_real
 from adiabat.vmc.optimizers.row_products import RowProducts
@@ -24,6 +25,8 @@ from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 
 PyTree = Any
+CHUNKS = 4
+"""Parts of the scores that are written out for the Gram matrix, if nothing else is said."""
 
 
 class SRState(NamedTuple):
@@ -88,7 +91,7 @@ class SROptimizer:
         above=1,
         help="walkers with scores longer than this many medians weigh less, as if theirs were so long; null: never",
     )
-    spring_mu: float | None = setting(0.9, min=0, below=1, help="momentum of SPRING; null: none")
+    spring_mu: Schedule | None = setting(0.9, kind="schedules", min=0, below=1, help="momentum of SPRING; null: none")
     march_beta: float | None = setting(
         None, min=0, below=1, help="memory of the metric of MARCH, 0.995 for example; null: no metric"
     )
@@ -106,7 +109,7 @@ class SROptimizer:
         None, help="precision of the products in the Gram matrix; null: that of the scores"
     )
     gram_num_chunks: int | None = setting(
-        4, min=1, help="parts in which scores are written out for the Gram matrix, at least; null: one"
+        CHUNKS, min=1, help="parts in which scores are written out for the Gram matrix, at least; null: one"
     )
     score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
     score_norm_clip: float | None = setting(
@@ -120,7 +123,8 @@ class SROptimizer:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        refuse_auto(self, "learning_rate")
+        refuse_auto(self)
+        check_damping(self)
 
     def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
         """State before the first update.
@@ -136,7 +140,7 @@ class SROptimizer:
         direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
         metric = None if self.march_beta is None else jnp.ones_like(direction)
         zero = jnp.zeros((), jnp.int32)
-        return SRState(zero, direction, metric, init_damping(self.damping), zero, self._no_diagnostics())
+        return SRState(zero, direction, metric, init_damping(self.damping), zero, _report())
 
     def update(
         self,
@@ -156,14 +160,14 @@ class SROptimizer:
         del grads, kwargs
         real = as_real(params)
         overlap = CentredScores(self._scores(params, real, batched_data))
-        target = jnp.concatenate([residuals.real, residuals.imag]) if jnp.iscomplexobj(residuals) else residuals
+        target = as_rows(residuals, overlap.parts)
         metric = self._metric(state, overlap)
         carried = overlap.dot(state.direction)
         damping = next_damping(self.damping, state.damping, state.step, carried @ target)
-        mu = self.spring_mu or 0.0
+        momentum = 0.0 if self.spring_mu is None else at(self.spring_mu, state.step, carried.dtype)
         problem = LeastSquares(
             overlap,
-            target - mu * carried if mu else target,
+            target - momentum * carried,
             damping.damping,
             None if metric is None else march.scale(metric, self.eps),
             self.max_cond_num,
@@ -171,23 +175,22 @@ class SROptimizer:
             self._products(overlap.table),
         )
         solution = self._solve(problem)
-        direction = mu * state.direction + solution.increment
+        direction = momentum * state.direction + solution.increment
         moved = overlap.dot(direction)
-        length = jnp.linalg.norm(solution.weights * moved)
-        scale = self._scale(state.step, direction, length)
+        scale = self._scale(state.step, direction, jnp.linalg.norm(solution.weights * moved))
         _, as_parameters = ravel_pytree(real)
         updates = as_given(as_parameters(-scale.astype(direction.dtype) * direction), params)
         if metric is not None and self.march_mode == "diff":
             metric = march.from_changes(metric, direction - state.direction, self.march_beta or 0.0)
         fallbacks = state.fallbacks + solution.fell_back
-        diagnostics = self._no_diagnostics() | {
-            "damping": solution.damping.astype(jnp.float32),
-            "update_length": (scale * length).astype(jnp.float32),
-            "solver_fallbacks": fallbacks.astype(jnp.float32),
-            **{name: value.astype(jnp.float32) for name, value in solution.report.items()},
-        }
-        if isinstance(self.damping, AutoDamping):
-            diagnostics["trust_ratio"] = damping.trust_ratio
+        diagnostics = _report(
+            damping=solution.damping,
+            update_length=scale * jnp.linalg.norm(moved),
+            solver_fallbacks=fallbacks,
+            solver_iterations=solution.iterations,
+            solver_residual=solution.residual,
+            trust_ratio=damping.trust_ratio,
+        )
         damping = damping._replace(last=(moved @ target).astype(jnp.float32))
         return updates, SRState(state.step + 1, direction, metric, damping, fallbacks, diagnostics)
 
@@ -222,18 +225,11 @@ class SROptimizer:
         return sample_space(problem) if method == "sample" else parameter_space(problem)
 
     def _check_chunks(self, walkers: int) -> None:
-        if self.gram_num_chunks is not None and self.gram_num_chunks > walkers:
+        if self.gram_num_chunks is not None and self.gram_num_chunks > max(walkers, CHUNKS):
             raise InputError(
                 f"SROptimizer.gram_num_chunks: {self.gram_num_chunks} chunks for the Gram matrix of {walkers} walkers; "
                 "expected at most one for each walker"
             )
-
-    def _no_diagnostics(self) -> dict[str, Float[Array, ""]]:
-        """Zero for everything that a step reports."""
-        names = ["damping", "update_length", "solver_fallbacks"]
-        names += ["trust_ratio"] if isinstance(self.damping, AutoDamping) else []
-        names += ["solver_iterations", "solver_residual"] if self.method == "cg" else []
-        return dict.fromkeys(names, jnp.zeros((), jnp.float32))
 
     def _scale(self, step: Int[Array, ""], direction: Array, length: Float[Array, ""]) -> Float[Array, ""]:
         rate = at(self.learning_rate, step)
@@ -245,6 +241,19 @@ class SROptimizer:
         if self.max_length is not None:
             rate = jnp.minimum(rate, self.max_length / (length + 1e-8))
         return rate
+
+
+def _report(
+    *,
+    damping: Any = 0.0,
+    update_length: Any = 0.0,
+    solver_fallbacks: Any = 0.0,
+    solver_iterations: Any = 0.0,
+    solver_residual: Any = 0.0,
+    trust_ratio: Any = 1.0,
+) -> dict[str, Float[Array, ""]]:
+    """Numbers of one step for its row: the same whatever the settings, so that these may change when a run resumes."""
+    return {name: jnp.asarray(value, jnp.float32) for name, value in locals().items()}
 
 
 def _count(walkers: Walker) -> int:
