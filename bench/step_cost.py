@@ -28,8 +28,11 @@ from bench.workload import Workload
 
 CHUNKS = (None, 128, 64, 32, 16, 8)
 """Walkers at a time of a forward pass; the fastest counts."""
-LIMITS = {"forward Laplacian": 10.0, "SPRING step": 40.0, "K-FAC step": 30.0, "Adam step": 30.0}
-"""In forward passes, for FermiNet on LiH with 256 walkers."""
+LIMITS = {
+    "ferminet": {"forward Laplacian": 10.0, "SPRING step": 40.0, "K-FAC step": 30.0, "Adam step": 30.0},
+    "psiformer": {"SPRING step": 60.0, "K-FAC step": 45.0},
+}
+"""In forward passes of the network, on LiH with 256 walkers."""
 MEMORY_LIMIT = 1.0
 """Of SPRING and of K-FAC in GB, for the same."""
 
@@ -37,7 +40,7 @@ MEMORY_LIMIT = 1.0
 def measure(
     workload: Workload | None = None, *, rounds: int = 7, memory: bool = True, at_least: float = 0.1
 ) -> list[Row]:
-    """The cost of a step of SPRING and of Adam, part by part, and the memory each takes.
+    """The cost of a step of SPRING, of K-FAC and of Adam, part by part, and the memory each takes.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def measure(
         Seconds over which each measurement is averaged.
     """
     workload = workload or Workload()
-    limits = LIMITS if workload == Workload() else {}
+    limits = LIMITS.get(workload.network, {}) if workload == Workload(network=workload.network) else {}
     group = f"step cost: {workload.network}, {workload.molecule}, {workload.walkers} walkers"
     with jax.enable_x64(True):
         chunk, forward, calls = _calls(workload)
@@ -63,7 +66,7 @@ def measure(
     if memory:
         for name, optimizer in (("SPRING", "sr"), ("K-FAC", "kfac"), ("Adam", "adam")):
             compiling, cached = peak_memory(optimizer, workload.as_json())
-            limit = MEMORY_LIMIT if limits and optimizer != "adam" else None
+            limit = MEMORY_LIMIT if workload == Workload() and optimizer != "adam" else None
             rows.append(Row(group, f"{name} peak memory", compiling / 1e9, "GB", limit, "programs compiled"))
             rows.append(Row(group, f"{name} peak memory", cached / 1e9, "GB", limit, "programs compiled before"))
     return rows

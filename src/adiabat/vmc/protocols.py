@@ -58,7 +58,12 @@ class SamplerLike(Protocol):
 
 @runtime_checkable
 class OptimizerLike(Protocol):
-    """Turns gradients into updates of the parameters."""
+    """Turns gradients into updates of the parameters.
+
+    It may have more: ``needs_gradient = False`` where it takes the residuals of the energies instead of a gradient;
+    ``remarks(params, walkers)``, sentences for the log; and in its state ``diagnostics``, numbers for the row of a
+    step, and ``checked``, the part of the state in which alone a number that is not finite could hide.
+    """
 
     def init(self, params: Any, **kwargs: Any) -> Any:
         """State before the first update."""

@@ -106,7 +106,13 @@ class KFACOptimizer:
         residuals: Inexact[Array, " walkers"],
         **kwargs: Any,
     ) -> tuple[PyTree, KFACState]:
-        """Update to add to the parameters; ``residuals`` as for `SROptimizer`."""
+        """Update to add to the parameters; ``residuals`` as for `SROptimizer`.
+
+        Raises
+        ------
+        ValueError
+            If it was not wired to f_log_psi; `init` raises it too.
+        """
         del grads, kwargs
         program = self._program(params, batched_data)
         target = residuals / jnp.sqrt(jnp.asarray(len(residuals), residuals.real.dtype))

@@ -156,6 +156,11 @@ class SROptimizer:
 
         ``residuals`` are ``2 (E_n - <E>) / sqrt(N)``; the gradient itself is their product with the scores and is not
         needed.
+
+        Raises
+        ------
+        ValueError
+            If it was not wired to f_log_psi.
         """
         del grads, kwargs
         real = as_real(params)
