@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from adiabat.vmc.optimizers import SROptimizer
-from adiabat.vmc.optimizers.gram import gram_matrix
-from adiabat.vmc.optimizers.row_products import RowProducts
-from adiabat.vmc.optimizers.scores import Scores, scores
 from adiabat.vmc.sampling import Chains
+from adiabat.vmc.scores.gram import gram_matrix
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.table import Scores, scores
 from adiabat.vmc.stages import SamplingState, VMCWorkStage
 from adiabat.vmc.walkers import over_walkers
 from bench.peak_memory import peak_memory

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from adiabat.vmc.optimizers import scores
+from adiabat.vmc.scores import table as scores
 from bench import driver_overhead, start_up, step_cost, time_to_accuracy
 from bench.__main__ import main
 from bench.processes import ChildFailed, output_of

@@ -15,13 +15,13 @@ from adiabat.vmc.optimizers import (
     SROptimizer,
     Standard,
     WarmUp,
-    score_program,
     sr,
 )
-from adiabat.vmc.optimizers import scores as scores_module
 from adiabat.vmc.optimizers.auto_damping import AutoDamping
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.optimizers.sr import SRState
+from adiabat.vmc.scores import program as score_program
+from adiabat.vmc.scores import table as scores_module
 
 pytestmark = pytest.mark.usefixtures("x64")
 

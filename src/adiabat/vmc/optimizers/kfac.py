@@ -21,14 +21,14 @@ from adiabat.vmc.optimizers.kronecker import (
     precondition,
     statistics,
 )
-from adiabat.vmc.optimizers.layers import trace
-from adiabat.vmc.optimizers.layout import Layout
-from adiabat.vmc.optimizers.real_parameters import as_given, as_real, of_real
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
-from adiabat.vmc.optimizers.score_columns import equal_blocks
-from adiabat.vmc.optimizers.score_program import ScoreProgram
-from adiabat.vmc.optimizers.scores import evaluated
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
+from adiabat.vmc.scores.columns import equal_blocks
+from adiabat.vmc.scores.layers import trace
+from adiabat.vmc.scores.layout import Layout
+from adiabat.vmc.scores.program import ScoreProgram
+from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
+from adiabat.vmc.scores.table import evaluated
 
 PyTree = Any
 

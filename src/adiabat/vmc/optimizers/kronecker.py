@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.layout import Layout
-from adiabat.vmc.optimizers.scores import Scores
+from adiabat.vmc.scores.layout import Layout
+from adiabat.vmc.scores.table import Scores
 
 FISHER = 2.0
 """The Fisher matrix of ``|psi|^2`` in units of ``<O O^T>``, up to the factor 2 that the energy's gradient shares."""

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from adiabat.vmc.optimizers.centred_scores import CentredScores
-from adiabat.vmc.optimizers.row_products import RowProducts
+from adiabat.vmc.scores.centred import CentredScores
+from adiabat.vmc.scores.products import RowProducts
 
 
 class Solution(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import jax
 
 from adiabat.config import Setting, check_settings, settings_of
-from adiabat.vmc.optimizers.real_parameters import as_given, as_real
 from adiabat.vmc.optimizers.schedules import at, refuse_auto
+from adiabat.vmc.scores.real_parameters import as_given, as_real
 
 PyTree = Any
 

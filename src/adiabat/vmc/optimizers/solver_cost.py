@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from adiabat.vmc.optimizers.score_program import layer_cost, weights_cost
-from adiabat.vmc.optimizers.scores import Scores
+from adiabat.vmc.scores.program import layer_cost, weights_cost
+from adiabat.vmc.scores.table import Scores
 
 Method = Literal["sample", "parameter", "cg"]
 CG_SHARE = 0.5

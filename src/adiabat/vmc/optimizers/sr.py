@@ -14,15 +14,15 @@ from adiabat.config import check_settings, setting, wired
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, check_damping, init_damping, next_damping
-from adiabat.vmc.optimizers.centred_scores import CentredScores
 from adiabat.vmc.optimizers.energy_residuals import as_rows
 from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
-from adiabat.vmc.optimizers.real_parameters import as_given, as_real, of_real
-from adiabat.vmc.optimizers.row_products import RowProducts
 from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
-from adiabat.vmc.optimizers.scores import Scores, scores
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
+from adiabat.vmc.scores.centred import CentredScores
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
+from adiabat.vmc.scores.table import Scores, scores
 
 PyTree = Any
 CHUNKS = 4

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from adiabat.errors import InputError
-from adiabat.vmc.optimizers.layers import TracedFunction, trace
-from adiabat.vmc.optimizers.layout import Layout
+from adiabat.vmc.scores.layers import TracedFunction, trace
+from adiabat.vmc.scores.layout import Layout
 
 PyTree = Any
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.row_products import RowProducts
-from adiabat.vmc.optimizers.score_columns import centred
-from adiabat.vmc.optimizers.score_program import layer_cost, weights_cost
-from adiabat.vmc.optimizers.scores import Scores, over_weights
+from adiabat.vmc.scores.columns import centred
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.program import layer_cost, weights_cost
+from adiabat.vmc.scores.table import Scores, over_weights
 
 
 def gram_matrix(

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.row_products import RowProducts
-from adiabat.vmc.optimizers.score_program import ScoreProgram
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.program import ScoreProgram
 
 PyTree = Any
 SMALLEST = 8

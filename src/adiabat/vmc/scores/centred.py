@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.gram import gram_matrix
-from adiabat.vmc.optimizers.row_products import RowProducts
-from adiabat.vmc.optimizers.scores import Scores
+from adiabat.vmc.scores.gram import gram_matrix
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.table import Scores
 
 
 class CentredScores:

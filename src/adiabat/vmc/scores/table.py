@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adiabat.vmc.optimizers.layout import Layout
-from adiabat.vmc.optimizers.score_columns import Columns, HeldColumns, RecomputedColumns, centred
-from adiabat.vmc.optimizers.score_program import ScoreProgram
+from adiabat.vmc.scores.columns import Columns, HeldColumns, RecomputedColumns, centred
+from adiabat.vmc.scores.layout import Layout
+from adiabat.vmc.scores.program import ScoreProgram
 
 PyTree = Any
 FREE = 2**24

@@ -8,7 +8,7 @@ from vmc_toys import walkers
 
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
-from adiabat.vmc.optimizers.layers import trace
+from adiabat.vmc.scores.layers import trace
 
 LIH = Molecule(("Li", "H"), np.array([[0, 0, 0], [0, 0, 3.015]]))
 X = walkers(1, 4)["electrons"][0]

@@ -8,12 +8,12 @@ from vmc_toys import Perceptron, jacobian, quick_jit, walkers
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.vmc.log_psi import as_log_psi
-from adiabat.vmc.optimizers import score_program
-from adiabat.vmc.optimizers import scores as scores_module
-from adiabat.vmc.optimizers.gram import gram_matrix
-from adiabat.vmc.optimizers.row_products import RowProducts
-from adiabat.vmc.optimizers.score_columns import HeldColumns, RecomputedColumns
-from adiabat.vmc.optimizers.scores import scores
+from adiabat.vmc.scores import program as score_program
+from adiabat.vmc.scores import table as scores_module
+from adiabat.vmc.scores.columns import HeldColumns, RecomputedColumns
+from adiabat.vmc.scores.gram import gram_matrix
+from adiabat.vmc.scores.products import RowProducts
+from adiabat.vmc.scores.table import scores
 
 pytestmark = pytest.mark.usefixtures("x64")
 
