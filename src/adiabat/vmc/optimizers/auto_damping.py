@@ -32,8 +32,8 @@ class AutoDamping:
     lowest: float = setting(1e-6, above=0, help="it never falls below this")
     highest: float = setting(1.0, above=0, help="nor rises above this")
     factor: float = setting(0.97, above=0, below=1, help="by which a step lowers it, or its inverse raises it")
-    trust: float = setting(0.75, above=0, below=1, help="ratio above which it falls")
-    doubt: float = setting(0.25, above=0, below=1, help="ratio below which it rises")
+    trust: float = setting(0.3, above=0, below=1, help="ratio above which it falls")
+    doubt: float = setting(0.1, above=0, below=1, help="ratio below which it rises")
 
     def __post_init__(self) -> None:
         check_settings(self)
