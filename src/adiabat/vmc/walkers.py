@@ -17,6 +17,11 @@ WALKERS = "walkers"
 """Name of the mesh axis over which walkers are spread."""
 
 
+def n_walkers(walkers: PyTree) -> int:
+    """Number of walkers: the length of the first axis of all their fields."""
+    return int(jax.tree.leaves(walkers)[0].shape[0])
+
+
 def over_walkers(
     function: Callable[..., PyTree], *, chunk: int | None = None, mesh: Mesh | None = None
 ) -> Callable[[PyTree, PyTree], PyTree]:
@@ -34,8 +39,7 @@ def over_walkers(
     """
 
     def on_one_device(params: PyTree, walkers: PyTree) -> PyTree:
-        count = jax.tree.leaves(walkers)[0].shape[0]
-        if chunk is None or chunk >= count:
+        if chunk is None or chunk >= n_walkers(walkers):
             return jax.vmap(lambda walker: function(params, walker))(walkers)
         return jax.lax.map(lambda walker: function(params, walker), walkers, batch_size=chunk)
 

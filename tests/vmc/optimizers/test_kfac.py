@@ -249,7 +249,7 @@ def test_complex_parameters_are_pairs_of_real_ones():
 def test_it_says_which_parameters_are_diagonal():
     network = NETWORKS["attention"]
     optimizer = KFACOptimizer(f_log_psi=as_log_psi(network.log_psi))
-    names = optimizer.diagonal_parameters(network.init(0), {"electrons": jnp.ones((2, 3))})
+    names = optimizer.diagonal_parameters(network.init(0), {"electrons": jnp.ones((1, 2, 3))})
     assert all(any(word in name for word in ("decay", "weight", "range", "scale", "shift")) for name in names)
     assert "jastrow.range" in names
     (remark,) = optimizer.remarks(network.init(0), jax.tree.map(jnp.asarray, walkers(3)))

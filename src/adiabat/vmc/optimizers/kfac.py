@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
-from adiabat.config import check_settings, setting, wired
-from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, check_damping, init_damping, next_damping
-from adiabat.vmc.optimizers.energy_residuals import as_rows
+from adiabat.config import setting, wired
+from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
 from adiabat.vmc.optimizers.kronecker import (
     Factors,
     Fisher,
@@ -21,13 +20,13 @@ from adiabat.vmc.optimizers.kronecker import (
     precondition,
     statistics,
 )
-from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
+from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
+from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.columns import equal_blocks
-from adiabat.vmc.scores.layers import trace
 from adiabat.vmc.scores.layout import Layout
 from adiabat.vmc.scores.program import ScoreProgram
-from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
+from adiabat.vmc.scores.real_parameters import as_real
 from adiabat.vmc.scores.table import evaluated
 
 PyTree = Any
@@ -52,7 +51,7 @@ class KFACState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KFACOptimizer:
+class KFACOptimizer(NaturalGradient):
     """Natural gradient ``(F + damping)^-1 g`` with F = 2 Re <O* O> in blocks, averaged over the steps.
 
     Dense layers, those whose weights are shared by electrons or pairs included, have blocks that are Kronecker
@@ -77,14 +76,6 @@ class KFACOptimizer:
     )
     score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
-
-    needs_gradient: ClassVar[bool] = False
-    """The gradient follows from the activations and cotangents that the blocks are made of."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        refuse_auto(self)
-        check_damping(self)
 
     def init(self, params: PyTree, *, batched_data: Walker, **kwargs: Any) -> KFACState:
         """State before the first update."""
@@ -128,19 +119,16 @@ class KFACOptimizer:
             tiny = jnp.finfo(gradient.dtype).tiny
             longest = at(self.norm_constraint, state.step, gradient.dtype)
             rate = rate * jnp.minimum(1.0, jnp.sqrt(longest / jnp.maximum(squared_length, tiny)))
-        _, as_parameters = ravel_pytree(as_real(params))
-        updates = as_given(as_parameters(-rate * direction), params)
+        updates = as_updates(-rate * direction, params)
         diagnostics = {"damping": damping.damping, "trust_ratio": damping.trust_ratio}
         damping = damping._replace(last=(direction @ gradient).astype(jnp.float32))
         kept = inverses if self.inverse_update_period > 1 else None
         return updates, KFACState(state.step + 1, fisher, kept, direction, damping, diagnostics)
 
-    def diagonal_parameters(self, params: PyTree, walker: Any) -> list[str]:
+    def diagonal_parameters(self, params: PyTree, walkers: Walker) -> list[str]:
         """Names of the parameters that have diagonal blocks, being neither weights nor bias of a dense layer."""
-        if self.f_log_psi is None:
-            raise ValueError(UNWIRED)
-        traced = trace(of_real(self.f_log_psi, params), as_real(params), walker)
-        factored = {*traced.layers, *traced.biases.values()}
+        layout = self._program(params, walkers).layout
+        factored = {*layout.layers, *dict(layout.biases).values()}
         paths = jax.tree_util.tree_leaves_with_path(params)
         return [
             jax.tree_util.keystr(path, simple=True, separator=".")
@@ -150,17 +138,14 @@ class KFACOptimizer:
 
     def remarks(self, params: PyTree, walkers: Walker) -> list[str]:
         """What a user should know of these parameters, a sentence each."""
-        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), walkers)
-        names, count = self.diagonal_parameters(params, one), len(jax.tree.leaves(params))
+        names, count = self.diagonal_parameters(params, walkers), len(jax.tree.leaves(params))
         if not names:
             return []
         what = f"{len(names)} of {count} arrays of parameters are of no dense layer and have diagonal blocks"
         return [f"K-FAC: {what}: {', '.join(names)}"]
 
     def _program(self, params: PyTree, walkers: Walker) -> ScoreProgram:
-        if self.f_log_psi is None:
-            raise ValueError(UNWIRED)
-        return ScoreProgram.of(of_real(self.f_log_psi, params), as_real(params), walkers, every_layer=True)
+        return ScoreProgram.of(self.log_psi(params), as_real(params), walkers, every_layer=True)
 
     def _statistics(
         self, program: ScoreProgram, params: PyTree, walkers: Walker, weights: Inexact[Array, " walkers"]
@@ -193,9 +178,6 @@ class KFACOptimizer:
             lambda kept: kept,
             state.inverses,
         )
-
-
-UNWIRED = "KFACOptimizer was used before it was wired: give it f_log_psi"
 
 
 def _no_diagnostics() -> dict[str, Float[Array, ""]]:

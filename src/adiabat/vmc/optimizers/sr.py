@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
-from adiabat.config import check_settings, setting, wired
+from adiabat.config import setting, wired
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
-from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, check_damping, init_damping, next_damping
-from adiabat.vmc.optimizers.energy_residuals import as_rows
+from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
 from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
-from adiabat.vmc.optimizers.schedules import Schedule, Standard, at, refuse_auto
+from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
+from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.centred import CentredScores
 from adiabat.vmc.scores.products import RowProducts
-from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
+from adiabat.vmc.scores.real_parameters import as_real
 from adiabat.vmc.scores.table import Scores, scores
+from adiabat.vmc.walkers import n_walkers
 
 PyTree = Any
 CHUNKS = 4
@@ -51,7 +51,7 @@ class SRState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SROptimizer:
+class SROptimizer(NaturalGradient):
     """Natural gradient ``(O^T O + damping)^-1 O^T e``.
 
     O are the centred scores divided by the square root of the number of walkers, e twice the centred local energies
@@ -118,14 +118,6 @@ class SROptimizer:
     prune_inactive: bool = setting(False, help="leave out parameters that do not reach log psi")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
 
-    needs_gradient: ClassVar[bool] = False
-    """The direction follows from the residuals; a gradient would be computed in vain."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        refuse_auto(self)
-        check_damping(self)
-
     def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
         """State before the first update.
 
@@ -136,7 +128,7 @@ class SROptimizer:
         """
         del kwargs
         if batched_data is not None:
-            self._check_chunks(_count(batched_data))
+            self._check_chunks(n_walkers(batched_data))
         direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
         metric = None if self.march_beta is None else jnp.ones_like(direction)
         zero = jnp.zeros((), jnp.int32)
@@ -163,8 +155,7 @@ class SROptimizer:
             If it was not wired to f_log_psi.
         """
         del grads, kwargs
-        real = as_real(params)
-        overlap = CentredScores(self._scores(params, real, batched_data))
+        overlap = CentredScores(self._scores(params, batched_data))
         target = as_rows(residuals, overlap.parts)
         metric = self._metric(state, overlap)
         carried = overlap.dot(state.direction)
@@ -172,7 +163,7 @@ class SROptimizer:
         momentum = 0.0 if self.spring_mu is None else at(self.spring_mu, state.step, carried.dtype)
         problem = LeastSquares(
             overlap,
-            target - momentum * carried,
+            target if self.spring_mu is None else target - momentum * carried,
             damping.damping,
             None if metric is None else march.scale(metric, self.eps),
             self.max_cond_num,
@@ -183,8 +174,7 @@ class SROptimizer:
         direction = momentum * state.direction + solution.increment
         moved = overlap.dot(direction)
         scale = self._scale(state.step, direction, jnp.linalg.norm(solution.weights * moved))
-        _, as_parameters = ravel_pytree(real)
-        updates = as_given(as_parameters(-scale.astype(direction.dtype) * direction), params)
+        updates = as_updates(-scale.astype(direction.dtype) * direction, params)
         if metric is not None and self.march_mode == "diff":
             metric = march.from_changes(metric, direction - state.direction, self.march_beta or 0.0)
         fallbacks = state.fallbacks + solution.fell_back
@@ -199,11 +189,9 @@ class SROptimizer:
         damping = damping._replace(last=(moved @ target).astype(jnp.float32))
         return updates, SRState(state.step + 1, direction, metric, damping, fallbacks, diagnostics)
 
-    def _scores(self, params: PyTree, real: PyTree, walkers: Walker) -> Scores:
-        if self.f_log_psi is None:
-            raise ValueError("SROptimizer was used before it was wired: give it f_log_psi")
-        self._check_chunks(_count(walkers))
-        log_psi = of_real(self.f_log_psi, params)
+    def _scores(self, params: PyTree, walkers: Walker) -> Scores:
+        log_psi, real = self.log_psi(params), as_real(params)
+        self._check_chunks(n_walkers(walkers))
         table = scores(log_psi, real, walkers, chunk=self.score_chunk_size, prune=self.prune_inactive)
         narrow = table.layout.n_parameters // (self.gram_num_chunks or 1)
         table = replace(table, widest=min(table.widest, max(1, narrow)))
@@ -259,7 +247,3 @@ def _report(
 ) -> dict[str, Float[Array, ""]]:
     """Numbers of one step for its row: the same whatever the settings, so that these may change when a run resumes."""
     return {name: jnp.asarray(value, jnp.float32) for name, value in locals().items()}
-
-
-def _count(walkers: Walker) -> int:
-    return int(jax.tree.leaves(walkers)[0].shape[0])

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from adiabat.vmc.scores.columns import centred
 from adiabat.vmc.scores.gram import gram_matrix
 from adiabat.vmc.scores.products import RowProducts
 from adiabat.vmc.scores.table import Scores
@@ -24,22 +25,17 @@ class CentredScores:
         self.walkers = table.walkers
         self.root = jnp.sqrt(jnp.asarray(self.walkers, table.dtype))
 
-    def centre(self, rows: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Rows less their mean in each part."""
-        blocks = rows.reshape(self.parts, self.walkers, *rows.shape[1:])
-        return (blocks - jnp.mean(blocks, axis=1, keepdims=True)).reshape(rows.shape)
-
     def dot(self, vector: Float[Array, " parameters"]) -> Float[Array, " rows"]:
         """``O v``."""
-        return self.centre(self.table.dot(vector)) / self.root
+        return centred(self.table.dot(vector), self.parts) / self.root
 
     def transpose_dot(self, weights: Float[Array, " rows"]) -> Float[Array, " parameters"]:
         """``O^T w``."""
-        return self.table.transpose_dot(self.centre(weights) / self.root)
+        return self.table.transpose_dot(centred(weights, self.parts) / self.root)
 
     def matrix(self, dtype: Any) -> Float[Array, "rows parameters"]:
         """All of it, written out."""
-        return (self.centre(self.table.matrix()) / self.root).astype(dtype)
+        return (centred(self.table.matrix(), self.parts) / self.root).astype(dtype)
 
     def gram(
         self, products: RowProducts, scale: Float[Array, " parameters"] | None = None

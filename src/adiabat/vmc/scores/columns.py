@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from adiabat.vmc.scores.products import RowProducts
 from adiabat.vmc.scores.program import ScoreProgram
+from adiabat.vmc.walkers import n_walkers
 
 PyTree = Any
 SMALLEST = 8
@@ -22,15 +23,15 @@ SMALLEST = 8
 def equal_blocks(walkers: PyTree, chunk: int) -> PyTree:
     """Walkers with two leading axes (blocks, walkers), in the largest blocks of one size no larger than ``chunk``; in
     one block where only much smaller ones would divide them."""
-    count = jax.tree.leaves(walkers)[0].shape[0]
+    count = n_walkers(walkers)
     size = max(size for size in range(1, min(chunk, count) + 1) if count % size == 0)
     size = size if size * SMALLEST >= chunk else count
     return jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), walkers)
 
 
-def centred(rows: Float[Array, "rows columns"], parts: int) -> Float[Array, "rows columns"]:
-    """Rows less their mean in each part."""
-    by_part = rows.reshape(parts, len(rows) // parts, -1)
+def centred(rows: Float[Array, "..."], parts: int) -> Float[Array, "..."]:
+    """Rows (of numbers, or of more) less their mean in each part."""
+    by_part = rows.reshape(parts, len(rows) // parts, *rows.shape[1:])
     return (by_part - jnp.mean(by_part, axis=1, keepdims=True)).reshape(rows.shape)
 
 

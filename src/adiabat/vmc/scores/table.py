@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from adiabat.vmc.scores.columns import Columns, HeldColumns, RecomputedColumns, centred
 from adiabat.vmc.scores.layout import Layout
 from adiabat.vmc.scores.program import ScoreProgram
+from adiabat.vmc.walkers import n_walkers
 
 PyTree = Any
 FREE = 2**24
@@ -191,7 +192,7 @@ def scores(
     hold : bool, optional
         Whether columns that are not of layers are held, or evaluated again each time; default: by their number.
     """
-    count = jax.tree.leaves(walkers)[0].shape[0]
+    count = n_walkers(walkers)
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
     room = _room(count, min(chunk or count, count), size)
     program = ScoreProgram.of(log_psi, params, walkers, prune=prune, room=room // count)
@@ -207,7 +208,7 @@ def evaluated(
     program: ScoreProgram, params: PyTree, walkers: PyTree, *, chunk: int | None = None, hold: bool | None = None
 ) -> Scores:
     """Scores of all walkers by a program for one; otherwise as `scores`."""
-    count = jax.tree.leaves(walkers)[0].shape[0]
+    count = n_walkers(walkers)
     chunk, parts, layout = min(chunk or count, count), program.parts, program.layout
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(params)]
     room = _room(count, chunk, layout.n_parameters)
