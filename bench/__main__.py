@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adiabat.cli.process import prepare
-from bench.contestants import CONTESTANTS
+from bench.optimizer_contestants import CONTESTANTS
 from bench.rows import Row, format_table
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from adiabat.report.plots import BLUE, GREEN, GREY, ORANGE, STYLE
-from bench.contestants import CONTESTANTS
+from bench.optimizer_contestants import CONTESTANTS
 from bench.optimizer_courses import running_mean
 from bench.optimizer_table import Outcome
 

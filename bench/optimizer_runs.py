@@ -19,7 +19,7 @@ from adiabat.cli.blas_threads import available_cores
 from adiabat.errors import Interrupted
 from adiabat.io import RunFolder
 from adiabat.io.atomic import write_json
-from bench.contestants import CONTESTANTS, SYSTEMS
+from bench.optimizer_contestants import CONTESTANTS, SYSTEMS
 from bench.optimizer_courses import read_training
 from bench.processes import start
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adiabat.errors import Interrupted
-from bench.contestants import BEST_ONLY, CONTESTANTS, PLAN
+from bench.optimizer_contestants import BEST_ONLY, CONTESTANTS, PLAN
 from bench.optimizer_courses import over_seeds
 from bench.optimizer_plot import plot
 from bench.optimizer_runs import FAILED, FINISHED, NOT_RUN, OTHER_SETTINGS, Trial, run_all

@@ -8,7 +8,7 @@ import pytest
 
 from bench import __main__ as command_line
 from bench import optimizers
-from bench.contestants import CONTESTANTS, PLAN
+from bench.optimizer_contestants import CONTESTANTS, PLAN
 from bench.optimizer_courses import (
     Training,
     Value,
