@@ -49,7 +49,8 @@ class Walk(Stage):
     rate: float = 0.1
     kind: str = "plain"
 
-    def init(self, systems, keys):
+    def init(self, state, keys):
+        systems = state.systems
         start = over_systems(lambda key, x: x + jax.random.normal(key, x.shape, x.dtype))(keys, systems["x"])
         moment = jnp.zeros_like(systems["parameter"])
         return {**systems, "x": start}, {"moment": moment, "steps": jnp.zeros(moment.shape, jnp.int32)}

@@ -163,8 +163,8 @@ def test_a_phase_that_changes_a_dtype_is_refused_with_the_name_of_the_array():
 
 def test_an_init_that_changes_the_systems_structure_is_refused():
     class Bad(Count):
-        def init(self, systems, keys):
-            return {"n": systems["n"], "more": systems["n"]}, ()
+        def init(self, state, keys):
+            return {**state.systems, "more": state.systems["n"]}, ()
 
     with pytest.raises(TypeError, match=r"init of stage 'bad' changes the systems.*more"):
         Driver(Bad(name="bad"), systems=numbers()).run(1)
@@ -242,9 +242,9 @@ def test_each_phase_is_traced_once_for_a_program(n_systems):
     traced = []
 
     class Noted(Walk):
-        def init(self, systems, keys):
+        def init(self, state, keys):
             traced.append("init")
-            return super().init(systems, keys)
+            return super().init(state, keys)
 
         def compute(self, state):
             traced.append("compute")

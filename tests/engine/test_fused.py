@@ -68,9 +68,9 @@ def test_a_stage_is_announced_when_it_has_been_entered_and_not_before():
     """C18: what `init` computes is finished, and timed, before anybody is told."""
 
     class Laborious(Walk):
-        def init(self, systems, keys):
+        def init(self, state, keys):
             x = jax.lax.fori_loop(0, 3000, lambda _, x: jnp.sin(x) + 1e-3, jnp.ones((300, 300)))
-            systems, own = super().init(systems, keys)
+            systems, own = super().init(state, keys)
             return {**systems, "x": systems["x"] + 0 * x.sum().astype(jnp.float32)}, own
 
     ready = []

@@ -14,9 +14,9 @@ from adiabat.errors import InputError
 class Descent(Walk):
     """A walk whose moment begins as half the parameter and is in two parts for the method "split"."""
 
-    def init(self, systems, keys):
-        begun, own = super().init(systems, keys)
-        moment = systems["parameter"] / 2
+    def init(self, state, keys):
+        begun, own = super().init(state, keys)
+        moment = state.systems["parameter"] / 2
         return begun, {**own, "moment": {"a": moment / 4, "b": 3 * moment / 4} if self.kind == "split" else moment}
 
     def post_update(self, state):

@@ -97,10 +97,10 @@ class Pretrain(Stage):
         """Walkers are spread, all else is everywhere."""
         return SamplingState.partition(), PartitionSpec()
 
-    def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
+    def init(self, state: State, keys: Array) -> tuple[SamplingState, Any]:
         """The optimizer's state."""
         del keys
-        return systems, over_systems(lambda system: self._optimizer.init(system.params))(systems)
+        return state.systems, over_systems(lambda system: self._optimizer.init(system.params))(state.systems)
 
     def pre_update(self, state: State) -> State:
         """Walkers move in the Hartree-Fock density; those that have just entered burn in first."""

@@ -4,6 +4,8 @@ from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, Stop
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
+from adiabat.engine.in_flight import Finished, InFlight, Outlet, Source
+from adiabat.engine.ledger import Ledger, Outcome
 from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.resume import CheckpointMisfit, surroundings
 from adiabat.engine.signals import SignalHandler
@@ -18,11 +20,17 @@ __all__ = [
     "Clock",
     "Convergence",
     "Driver",
+    "Finished",
     "FusedStage",
     "Hook",
     "HookStageEnum",
+    "InFlight",
+    "Ledger",
     "MetricsRecorder",
+    "Outcome",
+    "Outlet",
     "SignalHandler",
+    "Source",
     "Stage",
     "State",
     "StopRun",

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from adiabat.engine.fused import SubStage
 from adiabat.engine.placement import Placement
-from adiabat.engine.program import StepProgram, TracedHook, where_systems
+from adiabat.engine.program import Entered, StepProgram, TracedHook, where_systems
 from adiabat.engine.state import PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
 
@@ -44,6 +45,10 @@ class ProgramCache:
             return self
         return ProgramCache(self._tell, self._timings, self.placement.mesh, traced)
 
+    def anew(self) -> ProgramCache:
+        """An empty cache: for systems whose arrays have other shapes."""
+        return ProgramCache(self._tell, self._timings, self.placement.mesh, self.traced)
+
     def advance(self, subs: Sequence[SubStage], state: State) -> Program:
         """(state, (step, n)) -> Advanced, for states like `state` (arrays or shapes)."""
 
@@ -66,22 +71,23 @@ class ProgramCache:
         program = self._step(subs, state)
         return {sub.label: program.reported(sub.label) for sub in subs}
 
-    def enter(self, sub: SubStage, before: State) -> Program:
-        """(before, entering) -> (systems, own): what `init` makes of the systems that enter `sub`.
+    def enter(self, sub: SubStage, before: State, primed: bool = False) -> Program:
+        """(before, entering) -> Entered: what `prime`, unless that was done, and `init` make of the systems that enter
+        `sub`.
 
         `before.own` holds the rows of the members it has already, or () if there are none.
         """
 
         def make() -> Program:
             mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-            return _compiled(self._entered(sub), before, mask)
+            return _compiled(self._entered(sub, primed), before, mask)
 
-        return self._once(("enter", sub.code, jax.tree.structure(before.own)), make, [sub], "entry")
+        return self._once(("enter", sub.code, primed, jax.tree.structure(before.own)), make, [sub], "entry")
 
-    def entry_shapes(self, sub: SubStage, before: State) -> tuple[PyTree, PyTree]:
-        """Shapes of the systems and of the own rows after `sub` was entered."""
+    def entry_shapes(self, sub: SubStage, before: State) -> Entered:
+        """Shapes of what entering `sub` gives."""
         mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-        shapes: tuple[PyTree, PyTree] = jax.eval_shape(self._entered(sub), before, mask)
+        shapes: Entered = jax.eval_shape(self._entered(sub), before, mask)
         return shapes
 
     def finish(self, sub: SubStage) -> Program:
@@ -93,8 +99,11 @@ class ProgramCache:
 
         return self._once(("finish", sub.code), lambda: jax.jit(finished))
 
-    def _entered(self, sub: SubStage) -> Any:
-        return self._once(("entered", sub.code), lambda: jax.jit(_entered(sub), **self.placement.enter(sub)))
+    def _entered(self, sub: SubStage, primed: bool = False) -> Any:
+        def make() -> Any:
+            return jax.jit(_entered(sub, primed), **self.placement.enter(sub))
+
+        return self._once(("entered", sub.code, primed), make)
 
     def _step(self, subs: Sequence[SubStage], state: State) -> StepProgram:
         program: StepProgram = self._once(("traced", _codes(subs)), lambda: StepProgram(subs, state, self.traced), subs)
@@ -137,14 +146,22 @@ def _compiled(jitted: Any, *shapes: Any) -> Program:
     return program
 
 
-def _entered(sub: SubStage) -> Callable[[State, Any], tuple[PyTree, PyTree]]:
-    def entered(before: State, entering: Any) -> tuple[PyTree, PyTree]:
-        systems, own = sub.stage.init(before.systems, before.keys(f"enter {sub.label}"))
+def _entered(sub: SubStage, primed: bool) -> Callable[[State, Any], Entered]:
+    stage = sub.stage
+
+    def entered(before: State, entering: Any) -> Entered:
+        ready = before if primed else before.replace(systems=stage.prime(before.systems))
+        systems, own = stage.init(ready.replace(own=()), before.keys(f"enter {sub.label}"))
         if before.n_systems > 1:
             systems = where_systems(entering, systems, before.systems)
             if len({jax.tree.structure(own), jax.tree.structure(before.own)}) == 1:
                 own = where_systems(entering, own, before.own)
-        return strongly_typed((systems, own))
+        systems, own = strongly_typed((systems, own))
+        nobody = jnp.zeros(before.n_systems, jnp.bool_)
+        converged, outgrown = nobody, stage.outgrown(systems)
+        if stage.convergence is not None and getattr(stage.convergence, "traced", False):
+            converged = entering & stage.convergence.evaluate(before.replace(systems=systems, own=own))
+        return Entered(systems, own, converged, nobody if outgrown is None else entering & outgrown)
 
     return entered
 

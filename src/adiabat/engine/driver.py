@@ -18,6 +18,7 @@ from adiabat.engine.compiling import tracing_scope
 from adiabat.engine.dispatcher import Dispatcher
 from adiabat.engine.execution import Execution
 from adiabat.engine.fused import FusedStage, SubStage, fuse
+from adiabat.engine.in_flight import InFlight
 from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.rows import host_numbers
 from adiabat.engine.saving import Saver
@@ -47,6 +48,7 @@ class Driver:
         chunk_seconds: a program returns to the host after about this long.
         time_limit: seconds after which a run stops as after a signal.
         signals: looked at whenever a program returns; the caller installs it.
+        in_flight: where systems come from and go to, while the run goes on; then `systems` is not given.
         mesh: devices to spread the arrays over, as the stages' `partition` says.
     """
 
@@ -64,6 +66,7 @@ class Driver:
         time_limit: float | None = None,
         signals: SignalHandler | None = None,
         mesh: Mesh | None = None,
+        in_flight: InFlight | None = None,
     ) -> None:
         if max_attempts < 1 or chunk_seconds <= 0:
             raise InputError(
@@ -76,11 +79,20 @@ class Driver:
         self.signals = signals
         self.current_hook_stage: HookStageEnum | None = None
         self.current_mask: Bool[np.ndarray, " S"] | None = None
-        self._execution = Execution(self.stage, systems, seed, self._tell, mesh)
+        self.in_flight = in_flight
+        if in_flight is not None:
+            systems = in_flight.source.empty()
+        self._execution = Execution(self.stage, systems, seed, self._tell, mesh, vacant=in_flight is not None)
         self.checkpoints = Checkpoints(checkpoints) if isinstance(checkpoints, (Path, str)) else checkpoints
-        self._saver = Saver(self._execution, self.checkpoints, self.signature, self._tell)
+        self._saver = Saver(self._execution, self.checkpoints, self.signature, self._tell, in_flight)
         self._stepper = Stepper(
-            self, self._execution, self._saver, self._tell, max_attempts=max_attempts, chunk_seconds=chunk_seconds
+            self,
+            self._execution,
+            self._saver,
+            self._tell,
+            max_attempts=max_attempts,
+            chunk_seconds=chunk_seconds,
+            in_flight=in_flight,
         )
         self._stepper.hooks = Dispatcher(self.callbacks, self.stage.sub_stages)
         self._running = False
@@ -108,8 +120,9 @@ class Driver:
 
     @property
     def done(self) -> bool:
-        """Whether every system has graduated."""
-        return not self._execution.populated
+        """Whether every system has graduated, and none waits."""
+        waiting = self.in_flight is not None and not self.in_flight.source.exhausted
+        return not self._execution.populated and not waiting
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -224,6 +237,7 @@ class Driver:
             self._stepper.hooks.tell("on_run_start", start, self)
             self._execution.enter_all()
             self._stepper.move_on()
+            self._stepper.exchange()
         while not self.done and self.step_count < end:
             before = self.step_count
             stop = end if every is None else min(end, before + every)

@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
-from adiabat.engine.fused import FusedStage, Renewable, SubStage
-from adiabat.engine.program import Advanced, require_same
+from adiabat.engine.fused import FusedStage, Renewable, SubStage, sharing_compute
+from adiabat.engine.occupancy import VACANT, Mask, Occupancy
+from adiabat.engine.program import Advanced, Entered, require_same
 from adiabat.engine.stage import Stage
-from adiabat.engine.state import Clock, PyTree, State, strongly_typed
+from adiabat.engine.state import CONVERGED, FAILED, Clock, PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
 from adiabat.errors import InputError
 
 __all__ = ["Chunk", "Execution"]
-
-Mask = Bool[np.ndarray, " S"]
 
 
 class Chunk(NamedTuple):
@@ -32,24 +31,30 @@ class Chunk(NamedTuple):
     rows: Callable[[], dict[str, np.ndarray]]  # metrics (rows, S, ...); after the committed ones, the rejected one
     seconds: float  # wall time of one step
     status: Int[np.ndarray, " S"]  # who was in which sub-stage
+    system_id: Int[np.ndarray, " S"]  # who was in which slot
     stage_age: Int[np.ndarray, " S"]  # before the first step
     attempt: Int[np.ndarray, " S"]  # of the first step
+    taken: Int[np.ndarray, " S"]  # steps that each system took before it came to rest
+    failed: Mask  # who failed, after the steps taken
     rejected: Mask | None = None
 
 
-class Execution:
+class Execution(Occupancy):
     """Holds the state, replaces it by what programs make of it, and moves systems from sub-stage to sub-stage."""
 
-    def __init__(self, stage: FusedStage, systems: PyTree, seed: int, tell: Tell, mesh: Mesh | None) -> None:
-        self.stage = stage
+    def __init__(
+        self, stage: FusedStage, systems: PyTree, seed: int, tell: Tell, mesh: Mesh | None, *, vacant: bool = False
+    ) -> None:
+        systems, size = _checked(systems)
+        super().__init__(stage, tell, size)
         self.timings = Timings()
         self.programs = ProgramCache(tell, self.timings, mesh)
         self.entered = False
         self._in_step = False
-        self._tell = tell
-        systems, size = _checked(systems)
-        self._nobody = np.zeros(size, np.bool_)
         clock = Clock.start(seed, size, stage.first_status)
+        if vacant:  # the slots are to be filled
+            nobody = np.full(size, VACANT, np.int32)
+            clock = clock.replace(status=np.full(size, stage.exit_status, np.int32), system_id=nobody)
         self._set(State(systems, {}, clock, rejected=self._nobody))
         self.committed = self._state
 
@@ -80,7 +85,7 @@ class Execution:
             for sub, _, key in parts:
                 systems = self.programs.placement.systems(sub, self._state.systems)
                 before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
-                _, anew = self.programs.enter(sub, before)(before, self.members(sub))
+                anew = self.programs.enter(sub, before)(before, self.members(sub)).own
                 own[sub.label] = {**own[sub.label], key: anew[key]}
         self._set(self._state.replace(own=own))
         self.committed = self._state
@@ -90,26 +95,8 @@ class Execution:
         before, wanted = self._state.replace(own=(), metrics={}, scratch=()), set(labels)
         subs = [sub for sub in self.stage.sub_stages if sub.label in wanted]
         with tracing_scope():
-            own = {sub.label: self.programs.entry_shapes(sub, before)[1] for sub in subs}
+            own = {sub.label: self.programs.entry_shapes(sub, before).own for sub in subs}
         return before.replace(own=own)
-
-    def _set(self, state: State) -> None:
-        # The host's copies of the clock spare a look at the device after every program.
-        self._state = state
-        self.status: Int[np.ndarray, " S"] = np.array(state.clock.status)
-        self.stage_age: Int[np.ndarray, " S"] = np.array(state.clock.stage_age)
-        self.attempt: Int[np.ndarray, " S"] = np.array(state.clock.attempt)
-        present = set(self.status.tolist())
-        self.populated = tuple(sub for sub in self.stage.sub_stages if sub.code in present)
-        self._limited = tuple(
-            sub for sub in self.populated if sub.stage.n_steps is not None or sub.stage.convergence is not None
-        )
-        codes = {sub.code for sub in self.populated}
-        self.moving: Mask = np.array([code in codes for code in self.status.tolist()], np.bool_)
-
-    def members(self, sub: SubStage) -> Mask:
-        """The systems that are in `sub`."""
-        return np.asarray(self.status == sub.code)
 
     def view(self, sub: SubStage) -> State:
         """The state as `sub` sees it."""
@@ -119,20 +106,25 @@ class Execution:
 
     def advance(self, step: int, n: int) -> Chunk:
         """Commit up to `n` steps in one program; stops at a rejected one, of which only the attempt is noted."""
-        subs, before = self.populated, (self.status, self.stage_age, self.attempt)
+        subs, before = self.compiled, self._beginning()
         ready = self._state.replace(scratch=(), metrics={}, rejected=self._nobody)
         program = self.programs.advance(subs, ready)
         start = time.perf_counter()
         done: Advanced = program(ready, np.array([step, n], np.int32))
         count = int(done.n_done)
         seconds = (time.perf_counter() - start) / max(count, 1)
-        rejected = None
+        if bool(done.outgrown):
+            self.grow(done.state.systems)
+            nobody = self._nobody
+            return Chunk(subs, 0, dict, seconds, *before, np.zeros_like(before[2]), nobody)
+        rejected = np.asarray(done.state.rejected)
         if count:
-            self._committed(done.state.replace(metrics=done.last, rejected=self._nobody), count)
-        if count < n:
-            rejected = np.asarray(done.state.rejected)
+            self._committed(done.state.replace(metrics=done.last, rejected=self._nobody))
+        if rejected.any():
             self.roll_back(rejected)
-        return Chunk(subs, count, lambda: jax.device_get(done.rows), seconds, *before, rejected)
+        taken, failed = self.stage_age - before[2], self.moving & (self.ended == FAILED)
+        again = rejected if rejected.any() else None
+        return Chunk(subs, count, lambda: jax.device_get(done.rows), seconds, *before, taken, failed, again)
 
     def begin(self) -> None:
         """From here on the state is a candidate, until `commit` or `roll_back`."""
@@ -143,18 +135,19 @@ class Execution:
         ready = self._state
         if phase in ("pre_update", "sample_and_compute"):  # the first of a step
             ready = ready.replace(metrics={}, scratch=())
-        self._state = self.programs.phase(phase, self.populated, self.committed)(ready, np.int32(step))
+        self._state = self.programs.phase(phase, self.compiled, self.committed)(ready, np.int32(step))
 
     def inject(self, samples: PyTree, step: int) -> None:
         """Begin a step with `samples` (one system: without the system axis) in place of what `pre_update` draws."""
         if len(self.status) == 1:
             samples = jax.tree.map(lambda x: x[None], samples)
-        program = self.programs.phase("inject", self.populated, self.committed)
+        program = self.programs.phase("inject", self.compiled, self.committed)
         self._state = program(self._state.replace(metrics={}, scratch=()), np.int32(step), samples)
 
     def rejected(self) -> Mask:
-        """Who must not be committed, after the phases that were run."""
-        return np.asarray(self._state.rejected) & self.moving
+        """Who must not be committed, after the phases that were run. Who fails alone does not hold up the others."""
+        alone = all(sub.stage.fails_alone for sub in self.compiled)
+        return self._nobody if alone else np.asarray(self._state.rejected) & self.moving
 
     def reject(self) -> None:
         """Give up the candidate; who rejected it, or all if it was none of them, gets another attempt."""
@@ -163,8 +156,8 @@ class Execution:
 
     def conclude(self, step: int, started: float) -> Chunk | None:
         """The last phase and `commit`, in one program."""
-        program = self.programs.phase("conclude", self.populated, self.committed)
-        verdict, after = program(self._state, np.int32(step))
+        program = self.programs.phase("conclude", self.compiled, self.committed)
+        verdict, after = program(self._state, np.int32(step), self.committed)
         self._state = self._state.replace(metrics=verdict.metrics, rejected=verdict.rejected)
         return None if self.rejected().any() else self._commit(after, verdict.metrics, started)
 
@@ -172,13 +165,15 @@ class Execution:
         """Make the candidate the state, unless it is rejected (None). The step began at this `perf_counter`."""
         if self.rejected().any():
             return None
-        after = self.programs.phase("commit", self.populated, self.committed)(self._state)
+        after = self.programs.phase("commit", self.compiled, self.committed)(self._state, self.committed)
         return self._commit(after, self._state.metrics, started)
 
     def _commit(self, after: State, metrics: Mapping[str, Any], started: float) -> Chunk:
-        before, seconds = (self.status, self.stage_age, self.attempt), time.perf_counter() - started
-        self._committed(after.replace(metrics=metrics, rejected=self._nobody), 1)
-        return Chunk(self.populated, 1, lambda: {k: np.asarray(x)[None] for k, x in metrics.items()}, seconds, *before)
+        before, seconds = self._beginning(), time.perf_counter() - started
+        self._committed(after.replace(metrics=metrics, rejected=self._nobody))
+        taken, failed = self.stage_age - before[2], self.moving & (self.ended == FAILED)
+        rows = {name: np.asarray(x)[None] for name, x in metrics.items()}
+        return Chunk(self.compiled, 1, lambda: rows, seconds, *before, taken, failed)
 
     def roll_back(self, rejected: Mask | None = None) -> None:
         """Back to the committed state; the systems of the mask get another attempt."""
@@ -189,10 +184,10 @@ class Execution:
         self._set(state)
         self.committed, self._in_step = state, False
 
-    def _committed(self, state: State, count: int) -> None:
+    def _committed(self, state: State) -> None:
         self._state = self.committed = state
         self._in_step = False
-        self.stage_age = self.stage_age + self.moving * np.int32(count)
+        self.stage_age, self.ended = np.array(state.clock.stage_age), np.array(state.clock.ended)
         self.attempt = np.zeros(len(self.attempt), np.int32)
 
     def compile(self, sub: SubStage) -> None:
@@ -211,20 +206,17 @@ class Execution:
     def enter_all(self) -> None:
         """Admit the systems to their first sub-stage, once."""
         if not self.entered:
-            news = [self._enter(sub, self.members(sub)) for sub in self.populated]
-            self.entered, self.committed = True, self._state
-            self._tell_all(news)
+            self._tell_all(self._enter({sub: self.members(sub) for sub in self.populated}, came_from=None))
+            self.entered = True
 
     def steps_to_next_check(self) -> int:
-        """Steps until a budget ends or a convergence is to be evaluated."""
+        """Steps until a convergence is to be evaluated on the host."""
         steps = 2**31
         for sub in self._limited:
-            age = self.stage_age[self.members(sub)]
-            if sub.stage.n_steps is not None:
-                steps = min(steps, sub.stage.n_steps - int(age.max()))
-            if sub.stage.convergence is not None:
-                frequency = sub.stage.convergence.frequency
-                steps = min(steps, int(np.min(frequency - age % frequency)))
+            convergence = sub.stage.convergence
+            if convergence is not None and not getattr(convergence, "traced", False):
+                age = self.stage_age[self.members(sub)]
+                steps = min(steps, int(np.min(convergence.frequency - age % convergence.frequency)))
         return max(steps, 1)
 
     def leaving(self) -> tuple[dict[int, Mask], Mask]:
@@ -232,63 +224,118 @@ class Execution:
         masks: dict[int, Mask] = {}
         converged = self._nobody
         for sub in self._limited:
-            members, convergence = self.members(sub), sub.stage.convergence
+            members, convergence = self.members(sub) & (self.ended != FAILED), sub.stage.convergence
             mask = self._nobody
             if sub.stage.n_steps is not None:
                 mask = members & (self.stage_age >= sub.stage.n_steps)
             if convergence is not None:
-                due = members & (self.stage_age > 0) & (self.stage_age % convergence.frequency == 0)
-                if due.any():
-                    reached = due & np.asarray(convergence.evaluate(self.view(sub)), np.bool_)
-                    mask, converged = mask | reached, converged | reached
+                reached = members & (self.ended == CONVERGED)
+                if not getattr(convergence, "traced", False):
+                    due = members & (self.stage_age > 0) & (self.stage_age % convergence.frequency == 0)
+                    if due.any():
+                        reached = due & np.asarray(convergence.evaluate(self.view(sub)), np.bool_)
+                mask, converged = mask | reached, converged | reached
             if mask.any():
                 masks[sub.code] = mask
         return masks, converged
 
-    def move(self, leaving: dict[int, Mask]) -> None:
+    def move(self, leaving: dict[int, Mask], converged: Mask) -> None:
         """Move systems to their next sub-stage: `finish` in the old, `init` in the new. One transition a system."""
-        status, news = self.status.copy(), []
+        self.ended = np.where(converged, CONVERGED, self.ended).astype(np.int32)
+        before, status, news = self.status, self.status.copy(), []
         for sub in self.populated:
             if sub.code in leaving:
-                news.append(self._finish(sub, leaving[sub.code]))
+                news += self._finish(sub, leaving[sub.code])
                 status[leaving[sub.code]] = self.stage.next_status(sub.code)
-        moved = status != self.status
-        clock = self._state.clock.replace(
-            status=status.astype(np.int32), stage_age=np.where(moved, 0, self.stage_age).astype(np.int32)
-        )
-        own = {sub.label: self._state.own[sub.label] for sub in self.populated if (status == sub.code).any()}
-        self._set(self._state.replace(clock=clock, own=own))
-        entering = [(sub, moved & self.members(sub)) for sub in self.populated]
-        news += [self._enter(sub, mask) for sub, mask in entering if mask.any()]
-        self.committed = self._state
+        moved = status != before
+        self._restart(moved & (status < self.stage.exit_status), status=status)
+        news += self._enter({sub: moved & self.members(sub) for sub in self.populated}, came_from=before)
         self._tell_all(news)
 
-    def _tell_all(self, news: Iterable[tuple[str, str]]) -> None:
-        """Only when everything is in place: whoever hears it may look at the state, or stop the run."""
-        for kind, message in news:
-            self._tell(kind, message)
+    def admit(self, systems: PyTree, ids: Mapping[int, int]) -> None:
+        """Put `systems`, which are new in the slots of `ids` (slot: system id), into the first sub-stage."""
+        require_same(self._state.systems, systems, "the fresh systems are built unlike the others")
+        entering = self._nobody.copy()
+        entering[list(ids)] = True
+        system_id = np.array(self._state.clock.system_id)
+        system_id[list(ids)] = list(ids.values())
+        status = np.where(entering, self.stage.first_status, self.status)
+        self._state = self._state.replace(systems=systems)
+        self._restart(entering, status=status, system_id=system_id, age=np.array(self._state.clock.age))
+        self._tell_all(self._enter({sub: entering & self.members(sub) for sub in self.populated}, came_from=None))
 
-    def _enter(self, sub: SubStage, entering: Mask) -> tuple[str, str]:
+    def grow(self, outgrown: PyTree) -> None:
+        """Larger arrays for the committed systems, where steps from them ended in `outgrown`, which does not fit; all
+        programs are compiled anew."""
+        state = self.committed
+        with tracing_scope():
+            systems = state.systems
+            for group in sharing_compute(self.compiled):
+                systems = group[0].stage.grow(systems, outgrown)
+            systems = strongly_typed(systems)
+        self.programs = self.programs.anew()
+        self._set(state.replace(systems=systems, scratch=(), metrics={}, rejected=self._nobody))
+        self.committed, self._in_step = self._state, False
+        self._tell("grown", "arrays that were too small for a step have grown; it is done again")
+
+    def grown(self) -> bool:
+        """Whether the candidate of the step at hand does not fit into its arrays, which then have grown."""
+        flags = [sub.stage.outgrown(self._state.systems) for sub in self.compiled]
+        too_large = any(bool((np.asarray(flag) & self.moving).any()) for flag in flags if flag is not None)
+        if too_large:
+            self.grow(self._state.systems)
+        return too_large
+
+    def _enter(
+        self, entering: Mapping[SubStage, Mask], came_from: Int[np.ndarray, " S"] | None
+    ) -> list[tuple[str, str]]:
+        """Let systems enter sub-stages, coming from these statuses or, if None, from outside; returns what to tell."""
+        news = []
+        for sub in self.compiled:
+            mask = entering.get(sub, self._nobody)
+            codes = [other.code for other in self.stage.together_with([sub])]
+            near = self._nobody if came_from is None else mask & np.isin(came_from, codes)
+            first = sub.label not in self._state.own
+            seconds = 0.0
+            for some, primed in ((mask & ~near, False), (near, True)):
+                # Rows of a sub-stage that is compiled with others must be there before its first system is.
+                if some.any() or (primed and sub.label not in self._state.own):
+                    seconds += self._enter_one(sub, some, primed)
+            if first and mask.any():
+                news.append(("stage_entered", f"{sub.label} entered in {seconds:.1f} s"))
+        self.committed = self._state
+        return news
+
+    def _enter_one(self, sub: SubStage, entering: Mask, primed: bool) -> float:
+        """One entry; returns the seconds that it took."""
         systems = self.programs.placement.systems(sub, self._state.systems)
         before = self._state.replace(systems=systems, own=self._state.own.get(sub.label, ()), metrics={}, scratch=())
-        program = self.programs.enter(sub, before)
+        program = self.programs.enter(sub, before, primed)
         start = time.perf_counter()
         with tracing_scope():
             # Waited for: the entry would be announced, and timed, before it has happened.
-            systems, own = jax.block_until_ready(program(before, entering))
+            entered: Entered = jax.block_until_ready(program(before, entering))
+        if np.asarray(entered.outgrown).any():
+            self.committed = self._state
+            self.grow(entered.systems)
+            return self._enter_one(sub, entering, primed)
         seconds = time.perf_counter() - start
-        require_same(self._state.systems, systems, f"init of stage {sub.label!r} changes the systems")
-        self._state = self._state.replace(systems=systems, own={**self._state.own, sub.label: own})
+        require_same(self._state.systems, entered.systems, f"init of stage {sub.label!r} changes the systems")
+        own, clock = {**self._state.own, sub.label: entered.own}, self._state.clock
+        self.ended = np.where(np.asarray(entered.converged), CONVERGED, self.ended).astype(np.int32)
+        self._state = self._state.replace(systems=entered.systems, own=own, clock=clock.replace(ended=self.ended))
         self.timings.add(sub.label, seconds=seconds)
-        return "stage_entered", f"{sub.label} entered in {seconds:.1f} s"
+        return seconds
 
-    def _finish(self, sub: SubStage, leaving: Mask) -> tuple[str, str]:
+    def _finish(self, sub: SubStage, leaving: Mask) -> list[tuple[str, str]]:
         if type(sub.stage).finish is not Stage.finish:
             with tracing_scope():
                 systems = self.programs.finish(sub)(self._state.systems, self._state.own[sub.label], leaving)
             require_same(self._state.systems, systems, f"finish of stage {sub.label!r} changes the systems")
             self._state = self._state.replace(systems=systems)
-        return "stage_left", f"{sub.label} left after {int(self.stage_age[leaving].max())} steps"
+        if (self.members(sub) & ~leaving).any():
+            return []
+        return [("stage_left", f"{sub.label} left after {int(self.stage_age[leaving].max())} steps")]
 
 
 def _checked(systems: PyTree) -> tuple[PyTree, int]:

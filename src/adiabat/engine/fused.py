@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from adiabat.engine.stage import Stage
 from adiabat.errors import InputError, InputTypeError
 
-__all__ = ["FusedStage", "Renewable", "SubStage", "fuse"]
+__all__ = ["FusedStage", "Renewable", "SubStage", "fuse", "sharing_compute"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +84,12 @@ class FusedStage:
                 return sub.code
         return self.exit_status
 
+    def together_with(self, subs: Sequence[SubStage]) -> tuple[SubStage, ...]:
+        """These sub-stages and those that share their `compute`: what is compiled as one program."""
+        groups = sharing_compute(self.sub_stages)
+        codes = {sub.code for group in groups if any(sub in subs for sub in group) for sub in group}
+        return tuple(sub for sub in self.sub_stages if sub.code in codes)
+
     def signature(self) -> dict[str, Any]:
         """What must agree on resume, by sub-stage: {"stages": "train, evaluate", "train.optimizer": "sr", ...}."""
         named: dict[str, Any] = {"stages": ", ".join(sub.label for sub in self.sub_stages)}
@@ -121,6 +127,15 @@ def fuse(*stages: Any) -> FusedStage:
     first = stages[0]
     entry = first.entry_status if isinstance(first, FusedStage) else None
     return FusedStage(pairs, entry_status=entry)
+
+
+def sharing_compute(subs: Sequence[SubStage]) -> list[list[SubStage]]:
+    """The sub-stages in groups that have one `compute`, in order."""
+    groups: dict[Any, list[SubStage]] = {}
+    for sub in subs:
+        shared = sub.stage.shared_compute()
+        groups.setdefault(("alone", sub.code) if shared is None else ("shared", shared), []).append(sub)
+    return list(groups.values())
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adiabat.engine.fused import SubStage
-from adiabat.engine.program import Advanced
+from adiabat.engine.program import Advanced, Entered
 from adiabat.engine.state import PyTree, State
 
 __all__ = ["Placement"]
@@ -37,7 +37,7 @@ class Placement:
         if self.mesh is None:
             return {}
         state, everywhere = self._state(subs), self._named(PartitionSpec())
-        result = Advanced(state, everywhere, everywhere, everywhere)
+        result = Advanced(state, everywhere, everywhere, everywhere, everywhere)
         return {"in_shardings": (state, everywhere), "out_shardings": result}
 
     def enter(self, sub: SubStage) -> dict[str, Any]:
@@ -45,7 +45,8 @@ class Placement:
         if self.mesh is None:
             return {}
         systems, own = (self._named(spec) for spec in sub.stage.partition())
-        return {"out_shardings": (systems, own)}
+        everywhere = self._named(PartitionSpec())
+        return {"out_shardings": Entered(systems, own, everywhere, everywhere)}
 
     def phase(self, phase: str, subs: Sequence[SubStage]) -> dict[str, Any]:
         """Arguments of `jax.jit` for a part of a step: what it commits has to be where `advance` expects it."""

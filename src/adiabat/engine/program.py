@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Int, Shaped
 
-from adiabat.engine.fused import SubStage
-from adiabat.engine.state import PyTree, State
+from adiabat.engine.fused import SubStage, sharing_compute
+from adiabat.engine.state import CONVERGED, FAILED, GOING, PyTree, State
 
-__all__ = ["CAPACITY", "Advanced", "StepProgram", "TracedHook"]
+__all__ = ["CAPACITY", "Advanced", "Entered", "StepProgram", "TracedHook"]
 
 CAPACITY = 256  # steps, and rows of metrics, that one call of a program can hold
 PHASES = ("pre_update", "compute", "post_update")
+RESTING_SHARE = 8
+"""A program returns when one slot in so many waits for the host to move its system on."""
 
 
 class TracedHook(NamedTuple):
@@ -34,20 +36,35 @@ class Advanced(NamedTuple):
 
     state: State  # after the last committed step; `rejected` says who rejected the step after it
     n_done: Int[Array, ""]  # steps committed
+    outgrown: Bool[Array, ""]  # whether `state` holds a step that did not fit into its arrays
     rows: dict[str, Shaped[Array, "capacity S ..."]]  # a row a step, with the row of the rejected one at the end
-    last: dict[str, Shaped[Array, "S ..."]]  # the row of the last committed step
+    last: dict[str, Shaped[Array, "S ..."]]  # of each system, the row of its last committed step
+
+
+class Entered(NamedTuple):
+    """What entering a sub-stage gives."""
+
+    systems: PyTree
+    own: PyTree
+    converged: Bool[Array, " S"]  # who entered and has converged already
+    outgrown: Bool[Array, " S"]  # who entered and does not fit into its arrays; the entry is to be done again
 
 
 class StepProgram:
-    """One step of all sub-stages that have members.
+    """One step of all sub-stages that have members, and of those that share their `compute`.
 
     `template` is a state (arrays or their shapes) with private rows for exactly these sub-stages. Phases hand
     on `scratch` as a dict by sub-stage; `metrics` of several sub-stages share one dict, and a name that only
     some of them report is not-a-number (or 0) for the systems of the others.
+
+    A system is active until it has converged, failed, or used up the budget of its sub-stage: then it rests, and
+    nothing of it changes. Where nobody looks in between, what a single sub-stage's phases do to resting systems is
+    dropped only at the end of the step.
     """
 
     def __init__(self, subs: Sequence[SubStage], template: State, traced: Sequence[TracedHook] = ()) -> None:
         self.subs = tuple(subs)
+        self._groups = sharing_compute(self.subs)
         self._traced = tuple(traced)
         # Each phase is a jit of its own: traced once, however many programs are built from it.
         self._phases = {(sub.label, phase): jax.jit(getattr(sub.stage, phase)) for sub in self.subs for phase in PHASES}
@@ -76,110 +93,160 @@ class StepProgram:
         none = jnp.zeros(state.n_systems, jnp.bool_)
         return state.replace(scratch={sub.label: () for sub in self.subs}, metrics={}, rejected=none)
 
-    def pre_update(self, state: State, step: Int[Array, ""]) -> State:
-        """Start of a step and first phase of every populated sub-stage."""
+    def pre_update(self, state: State, step: Int[Array, ""], masked: bool = True) -> State:
+        """Start of a step and first phase of every populated sub-stage. `masked`: whoever looks in between sees that
+        resting systems rest."""
         state = self._hook("on_step_start", self.begin(state), step)
         state = self._hook("on_compute_update_start", state, step)
         state = self._hook("before_pre_update", state, step)
-        state = self._run("pre_update", state)
+        state = self._run("pre_update", state, masked)
         return self._hook("after_pre_update", state, step)
 
     def inject(self, state: State, step: Int[Array, ""], samples: PyTree) -> State:
         """Start of a step whose samples are given (with the system axis) instead of drawn by `pre_update`."""
         state = self.begin(state)
         for sub in self.subs:
-            state = self._merge(state, sub.stage.inject(self._view(state, sub), samples), sub)
+            state = self._merge(state, sub.stage.inject(self._view(state, sub), samples), [sub])
         return self._hook("after_pre_update", state, step)
 
-    def compute(self, state: State, step: Int[Array, ""]) -> State:
+    def compute(self, state: State, step: Int[Array, ""], masked: bool = True) -> State:
         """Second phase of every populated sub-stage."""
         state = self._hook("before_compute", state, step)
-        state = self._run("compute", state)
+        state = self._run("compute", state, masked)
         return self._hook("after_compute", state, step)
 
-    def post_update(self, state: State, step: Int[Array, ""]) -> State:
+    def post_update(self, state: State, step: Int[Array, ""], masked: bool = True) -> State:
         """Third phase of every populated sub-stage."""
         state = self._hook("before_parameter_update", state, step)
-        state = self._run("post_update", state)
+        state = self._run("post_update", state, masked)
         return self._hook("on_step_end", self._hook("after_post_update", state, step), step)
 
     def sample_and_compute(self, state: State, step: Int[Array, ""]) -> State:
         """The first two phases in one."""
         return self.compute(self.pre_update(state, step), step)
 
-    def conclude(self, state: State, step: Int[Array, ""]) -> tuple[State, State]:
+    def conclude(self, state: State, step: Int[Array, ""], before: State) -> tuple[State, State]:
         """The last phase and the commit in one: the candidate's verdict and metrics, and the state if it holds."""
         after = self.post_update(state, step)
-        return after.replace(systems=(), own=(), scratch=()), self.commit(after)
+        return after.replace(systems=(), own=(), scratch=()), self.commit(after, before)
 
-    def commit(self, state: State) -> State:
-        """The state with the step done: systems that took it are a step older."""
-        clock, moved = state.clock, self._members(state).astype(jnp.int32)
+    def commit(self, after: State, before: State) -> State:
+        """The state with the step done: systems that took it are a step older, and may have ended their sub-stage."""
+        active = self._active(before)
+        failing = active & after.rejected if self._fail_alone else jnp.zeros_like(active)
+        taken = active & ~failing
+        systems, own = after.systems, after.own
+        if after.n_systems > 1 and (len(self.subs) == 1 or self._fail_alone):
+            systems, own = where_systems(taken, (systems, own), (before.systems, before.own))
+        moved, clock = taken.astype(jnp.int32), before.clock
         clock = clock.replace(
-            age=clock.age + moved, stage_age=clock.stage_age + moved, attempt=jnp.zeros_like(clock.attempt)
+            age=clock.age + moved,
+            stage_age=clock.stage_age + moved,
+            attempt=jnp.zeros_like(clock.attempt),
+            ended=jnp.where(failing, FAILED, clock.ended).astype(jnp.int32),
         )
-        return state.replace(clock=clock, scratch=(), metrics={}, rejected=jnp.zeros_like(state.rejected))
+        done = after.replace(systems=systems, own=own, clock=clock)
+        converged = self.converged(done) & taken
+        clock = clock.replace(ended=jnp.where(converged, CONVERGED, clock.ended).astype(jnp.int32))
+        return done.replace(clock=clock, scratch=(), metrics={}, rejected=jnp.zeros_like(after.rejected))
+
+    def converged(self, state: State) -> Bool[Array, " S"]:
+        """Who has converged, by the criteria that are compiled in and due at this age in the sub-stage."""
+        found = jnp.zeros(state.n_systems, jnp.bool_)
+        for sub in self.subs:
+            convergence = sub.stage.convergence
+            if convergence is not None and getattr(convergence, "traced", False):
+                due = (state.clock.status == sub.code) & (state.clock.stage_age % convergence.frequency == 0)
+                found |= due & jnp.asarray(convergence.evaluate(self._view(state, sub)))
+        return found
 
     def advance(self, state: State, span: Int[Array, "2"]) -> Advanced:
         """Up to n steps (at most CAPACITY) from driver step `step`, span = (step, n).
 
-        Stops at a rejected step, of which nothing stays but the count of the attempt.
+        Stops when many systems rest, at a step that is rejected, of which nothing stays but the count of the attempt,
+        and at one that outgrows its arrays, for which all of it is to be done again in larger ones.
         """
         step, n = span[0], span[1]
         start = self.begin(state).replace(scratch=())
         rows = {name: jnp.zeros((CAPACITY, *metric.shape), metric.dtype) for name, metric in self._metrics.items()}
+        at_first = self._active(start)
 
         def unfinished(carry: tuple[State, Array, Array, dict[str, Array]]) -> Bool[Array, ""]:
-            _, count, stopped, _ = carry
-            return (count < n) & ~stopped
+            state, count, stopped, _ = carry
+            active = self._active(state)
+            resting = jnp.sum(at_first & ~active)
+            return (count < n) & ~stopped & jnp.any(active) & (resting * RESTING_SHARE < max(state.n_systems, 2))
 
         def one(carry: tuple[State, Array, Array, dict[str, Array]]) -> tuple[State, Array, Array, dict[str, Array]]:
             before, count, _, rows = carry
             after = self._step(before, step + count)
-            rejected = after.rejected & self._members(before)
-            stop = jnp.any(rejected)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
-            retry = before.clock.replace(attempt=before.clock.attempt + rejected.astype(jnp.int32))
-            rolled_back = before.replace(clock=retry, rejected=rejected)
+            active, outgrown = self._active(before), self._outgrown(after.systems)
+            if outgrown is not None:
+                stop = jnp.any(outgrown & active)
+                too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
+                kept = lax.cond(stop, lambda: too_large, lambda: self.commit(after, before))
+                return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
+            if self._fail_alone:
+                return self.commit(after, before), count + 1, jnp.bool_(False), rows
+            retried = after.rejected & active
+            stop = jnp.any(retried)
+            retry = before.clock.replace(attempt=before.clock.attempt + retried.astype(jnp.int32))
+            rolled_back = before.replace(clock=retry, rejected=retried)
             # Not a `where`: XLA would repeat the verdict, a reduction over all numbers, for every array of the state.
-            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after))
+            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after, before))
             return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
 
         carry = (start, jnp.int32(0), jnp.bool_(False), rows)
-        state, count, _, rows = lax.while_loop(unfinished, one, carry)
-        last = {name: row[jnp.maximum(count - 1, 0)] for name, row in rows.items()}
-        return Advanced(state, count, rows, last)
+        done, count, stopped, rows = lax.while_loop(unfinished, one, carry)
+        newest = jnp.maximum(done.clock.stage_age - start.clock.stage_age - 1, 0)
+        last = {name: row[newest, jnp.arange(state.n_systems)] for name, row in rows.items()}
+        return Advanced(done, count, stopped & ~jnp.any(done.rejected), rows, last)
 
     def _step(self, state: State, step: Int[Array, ""]) -> State:
         for phase in (self.pre_update, self.compute, self.post_update):
-            state = phase(state, step)
+            state = phase(state, step, masked=len(self.subs) > 1 or bool(self._traced))
         return state
 
     # --- helpers --------------------------------------------------------------------------------------------
 
-    def _members(self, state: State) -> Bool[Array, " S"]:
-        masks = [state.clock.status == sub.code for sub in self.subs]
-        return jnp.stack(masks).any(axis=0)
+    @property
+    def _fail_alone(self) -> bool:
+        """Whether a system that fails leaves the others alone."""
+        return all(sub.stage.fails_alone for sub in self.subs)
+
+    def _active(self, state: State, subs: Sequence[SubStage] = ()) -> Bool[Array, " S"]:
+        """Who takes the next step, of these sub-stages or of all."""
+        clock, found = state.clock, jnp.zeros(state.n_systems, jnp.bool_)
+        for sub in subs or self.subs:
+            inside = clock.status == sub.code
+            found |= inside if sub.stage.n_steps is None else inside & (clock.stage_age < sub.stage.n_steps)
+        return found & (clock.ended == GOING)
+
+    def _outgrown(self, systems: PyTree) -> Bool[Array, " S"] | None:
+        found = [flags for sub in self.subs if (flags := sub.stage.outgrown(systems)) is not None]
+        return jnp.stack(found).any(axis=0) if found else None
 
     def _view(self, state: State, sub: SubStage) -> State:
         """The state as a phase of `sub` sees it."""
         metrics = {name: state.metrics[name] for name in self._reports[sub.label] if name in state.metrics}
-        return state.replace(own=state.own[sub.label], scratch=state.scratch[sub.label], metrics=metrics)
+        scratch = state.scratch[sub.label] if state.scratch else ()
+        return state.replace(own=state.own[sub.label], scratch=scratch, metrics=metrics)
 
-    def _run(self, phase: str, state: State) -> State:
-        for sub in self.subs:
-            after = self._phases[sub.label, phase](self._view(state, sub))
-            state = self._merge(state, after, sub)
+    def _run(self, phase: str, state: State, masked: bool) -> State:
+        for group in self._groups if phase == "compute" else [[sub] for sub in self.subs]:
+            after = self._phases[group[0].label, phase](self._view(state, group[0]))
+            state = self._merge(state, after, group, masked)
         return state
 
-    def _merge(self, state: State, after: State, sub: SubStage) -> State:
-        """`state` with what a phase of `sub` changed for the systems that are in `sub`, and for no others."""
-        scratch = {**state.scratch, sub.label: after.scratch}
+    def _merge(self, state: State, after: State, group: Sequence[SubStage], masked: bool = True) -> State:
+        """`state` with what a phase of `group` changed for the systems that are in it, and for no others."""
+        sub = group[0]
         old = {name: state.metrics.get(name, _blank(x)) for name, x in after.metrics.items()}
         systems, own, metrics = after.systems, after.own, after.metrics
         rejected = jnp.broadcast_to(jnp.asarray(after.rejected, jnp.bool_), (state.n_systems,))
-        if state.n_systems > 1:
-            inside = state.clock.status == sub.code
+        if state.n_systems > 1 and masked:
+            inside = self._active(state, group)
             systems = where_systems(inside, systems, state.systems)
             own = where_systems(inside, own, state.own[sub.label])
             rejected = inside & rejected
@@ -187,7 +254,7 @@ class StepProgram:
         return state.replace(
             systems=systems,
             own={**state.own, sub.label: own},
-            scratch=scratch,
+            scratch={**state.scratch, sub.label: after.scratch},
             rejected=state.rejected | rejected,
             metrics={**state.metrics, **metrics},
         )
@@ -198,12 +265,12 @@ class StepProgram:
                 continue
 
             def applied(before: State, hook: TracedHook = hook) -> State:
-                after = hook.apply(before)
-                after = before if after is None else after
-                if hook.label is None:
+                stage = self.subs[0].stage
+                batch = hook.apply(stage.as_batch(before))
+                after = before if batch is None else stage.from_batch(before, batch)
+                inside = self._active(before, [sub for sub in self.subs if hook.label in (None, sub.label)])
+                if after.n_systems == 1 and hook.label is None:
                     return after
-                code = next(sub.code for sub in self.subs if sub.label == hook.label)
-                inside = before.clock.status == code
                 return after.replace(systems=where_systems(inside, after.systems, before.systems))
 
             if hook.frequency == 1:

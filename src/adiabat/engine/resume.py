@@ -22,6 +22,7 @@ from adiabat.errors import InputError, OutputError
 
 __all__ = ["CheckpointMisfit", "find_start", "saved_state", "saved_tree", "surroundings"]
 
+BESIDE = ("metrics/", "ledger/", "source/")  # arrays of a checkpoint that are not compared with those of the run
 MANY = 4  # differing arrays that are named before the rest is only counted
 
 
@@ -201,7 +202,7 @@ def _array_differences(execution: Execution, saved: Saved, signature: Mapping[st
     if saved.manifest["signature"].get("stages") != signature.get("stages"):
         return {}
     template = saved_tree(execution.template(saved.manifest["populated"]))
-    arrays = {path: text for path, text in saved.described.items() if not path.startswith("metrics/")}
+    arrays = {path: text for path, text in saved.described.items() if not path.startswith(BESIDE)}
     found = _differences(arrays, described(template))
     return {path: found[path] for path in sorted(found, key=_by_interest)}
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Shaped
 
 from adiabat.engine.execution import Chunk
 
-__all__ = ["add_counts", "host_numbers", "metric_rows", "what_is_wrong"]
+__all__ = ["add_counts", "host_numbers", "metric_rows", "what_is_wrong", "why_failed"]
 
 COUNTS = ("nonfinite", "exploding")
 """Metrics whose names begin so count what is wrong."""
@@ -27,14 +27,17 @@ def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> l
         for sub in chunk.subs:
             if sub.code == code:
                 names = reported[sub.label]
-                values = [_plain(columns[name][: chunk.n_steps, slot]) for name in names]
-                tables.append((sub.label, slot, names, values))
+                taken = int(chunk.taken[slot])
+                values = [_plain(columns[name][:taken, slot]) for name in names]
+                tables.append((sub.label, slot, taken, names, values))
     rows = []
     for i in range(chunk.n_steps):
-        for label, slot, names, values in tables:
+        for label, slot, taken, names, values in tables:
+            if i >= taken:
+                continue
             row = {"step": step + i, "stage": label, "stage_step": int(chunk.stage_age[slot]) + i}
             if not alone:
-                row["system"] = slot
+                row["system"] = int(chunk.system_id[slot])
             row["attempt"] = int(chunk.attempt[slot]) if i == 0 else 0
             row.update((name, column[i]) for name, column in zip(names, values, strict=True))
             row["seconds"] = chunk.seconds
@@ -60,6 +63,18 @@ def add_counts(counts: dict[str, Any], metrics: Mapping[str, Any], rejected: Boo
     for name, column in metrics.items():
         if name.startswith(COUNTS):
             counts[name] = counts.get(name, 0) + np.where(rejected, np.asarray(column), 0)
+
+
+def why_failed(chunk: Chunk) -> dict[int, str]:
+    """By slot, what the rows say of the steps at which systems of a chunk failed."""
+    slots = np.flatnonzero(chunk.failed).tolist()
+    columns = chunk.rows() if slots else {}
+    reasons = {}
+    for slot in slots:
+        row = {name: column[chunk.taken[slot]] for name, column in columns.items()}
+        alone = np.arange(len(chunk.status)) == slot
+        reasons[slot] = f"{what_is_wrong(row, alone)} at step {chunk.stage_age[slot] + chunk.taken[slot]}"
+    return reasons
 
 
 def _suspicious(row: Mapping[str, Any]) -> Iterator[str]:

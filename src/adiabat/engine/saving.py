@@ -11,6 +11,7 @@ import numpy as np
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints, Saved
 from adiabat.engine.compiling import Tell
 from adiabat.engine.execution import Execution
+from adiabat.engine.in_flight import InFlight
 from adiabat.engine.resume import find_start, saved_state, saved_tree, surroundings
 from adiabat.engine.state import State
 from adiabat.errors import InputError, OutputError
@@ -22,12 +23,18 @@ class Saver:
     """Writes the states of an execution to its checkpoints, if it has any, and keeps how each sub-stage ended."""
 
     def __init__(
-        self, execution: Execution, checkpoints: Checkpoints | None, signature: Mapping[str, Any], tell: Tell
+        self,
+        execution: Execution,
+        checkpoints: Checkpoints | None,
+        signature: Mapping[str, Any],
+        tell: Tell,
+        in_flight: InFlight | None = None,
     ) -> None:
         self.checkpoints = checkpoints
         self._execution = execution
         self._signature = dict(signature)
         self._tell = tell
+        self._in_flight = in_flight
         # What was written or restored last; weakly, because it would otherwise take memory when no one else has it.
         self._saved: Callable[[], State | None] = _nothing
         self._known = False  # whether the checkpoints that are there are this run's
@@ -61,6 +68,8 @@ class Saver:
             # A state with something begun anew is in no file yet.
             self._saved = _nothing if renew else weakref.ref(self._execution.state)
             self._known = True
+            if self._in_flight is not None:
+                self._in_flight.restore(found.arrays)
             self._execution.timings.update(found.manifest.get("timings", {}))
             self.checkpoints.start(found.step)
             self._tell("resumed", f"going on from step {found.step}, saved in {found.path}")
@@ -95,7 +104,8 @@ class Saver:
             "stage_age": int(np.max(np.asarray(state.clock.stage_age))),
         }
         self._known = True
-        path = self.checkpoints.save(step, saved_tree(state), manifest, end_of=end_of)
+        beside = {} if self._in_flight is None else self._in_flight.arrays()
+        path = self.checkpoints.save(step, saved_tree(state) | beside, manifest, end_of=end_of)
         self._tell("checkpoint", f"saved {path}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -21,7 +21,12 @@ __all__ = ["Convergence", "Stage"]
 
 @runtime_checkable
 class Convergence(Protocol):
-    """Says which systems have reached what a stage is for."""
+    """Says which systems have reached what a stage is for.
+
+    With an attribute ``traced = True``, `evaluate` is a pure function that is compiled into the step: a system that has
+    converged rests from that very step on, however many steps the program goes on for the others, and one that has
+    converged already when it enters takes no step at all. It then sees the systems and the own rows, no metrics.
+    """
 
     @property
     def frequency(self) -> int:
@@ -45,11 +50,19 @@ class Stage(abc.ABC):
     convergence: Convergence | None = None  # when a system has had enough of this stage
     hooks: tuple[Any, ...] = ()  # callbacks that belong to this stage, inside those of the Driver
     extendable: bool = True  # whether a resumed run goes back to its end when it is given more to do
+    fails_alone: bool = (
+        False  # whether a rejected step fails its system, as it was before, instead of being tried again
+    )
 
-    def init(self, systems: PyTree, keys: Key[Array, " S"]) -> tuple[PyTree, PyTree]:
+    def prime(self, systems: PyTree) -> PyTree:
+        """The systems with everything `init` and the phases rely on, such as forces; called before `init` for systems
+        that do not come from a sub-stage of the same `shared_compute` (compiled)."""
+        return systems
+
+    def init(self, state: State, keys: Key[Array, " S"]) -> tuple[PyTree, PyTree]:
         """The systems on entering this stage, and the stage's private rows for them (compiled)."""
         del keys
-        return systems, ()
+        return state.systems, ()
 
     def pre_update(self, state: State) -> State:
         """First phase: move what the energies are evaluated at (walkers, or the positions' drift)."""
@@ -67,6 +80,31 @@ class Stage(abc.ABC):
         """The systems as the next stage gets them."""
         del own
         return systems
+
+    def shared_compute(self) -> Hashable | None:
+        """Stages that give the same have the same `compute`, of the systems alone: it is run once for all of them, and
+        they are compiled together. None: it is this stage's alone."""
+        return None
+
+    def outgrown(self, systems: PyTree) -> Bool[Array, " S"] | None:
+        """Systems that did not fit into their arrays when they were last computed, so that the step must be done again
+        in larger ones (compiled); such a stage has to fail alone. None: that cannot happen."""
+        del systems
+        return None
+
+    def grow(self, systems: PyTree, outgrown: PyTree) -> PyTree:
+        """`systems` in larger arrays, in which the step from them that gave `outgrown` fits. Runs on the host."""
+        del outgrown
+        return systems
+
+    def as_batch(self, state: State) -> Any:
+        """What hook objects are given; default: the state."""
+        return state
+
+    def from_batch(self, state: State, batch: Any) -> State:
+        """The state with what a hook object returned."""
+        del state
+        return batch
 
     def inject(self, state: State, samples: PyTree) -> State:
         """The state with `samples` (with the system axis) in place of what `pre_update` would draw."""

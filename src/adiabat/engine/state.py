@@ -14,11 +14,14 @@ from jaxtyping import Array, Key
 
 from adiabat.errors import InputError
 
-__all__ = ["Clock", "PyTree", "State", "over_systems", "strongly_typed"]
+__all__ = ["CONVERGED", "FAILED", "GOING", "Clock", "PyTree", "State", "over_systems", "strongly_typed"]
 
 PyTree: TypeAlias = Any
 Leaf: TypeAlias = Any  # an array; its shape alone while a program is being prepared
 T = TypeVar("T")
+
+GOING, CONVERGED, FAILED = 0, 1, 2
+"""What `Clock.ended` says of a system in its present sub-stage."""
 
 
 def _saying_how_to_change(cls: type[T]) -> type[T]:
@@ -48,6 +51,7 @@ class Clock:
     age: Leaf  # the system's own steps since it was admitted
     stage_age: Leaf  # its steps in the present sub-stage
     attempt: Leaf  # how often the step at hand was rejected
+    ended: Leaf  # GOING, or why the system rests until the host moves it on: CONVERGED, FAILED
 
     @classmethod
     def start(cls, seed: int, n_systems: int, status: int, system_ids: Any = None) -> Clock:
@@ -63,6 +67,7 @@ class Clock:
             age=zero,
             stage_age=zero,
             attempt=zero,
+            ended=zero + np.int32(GOING),
         )
 
     def replace(self, **changes: Any) -> Clock:

@@ -11,8 +11,9 @@ from adiabat.engine.compiling import Tell
 from adiabat.engine.dispatcher import FIRST, Dispatcher
 from adiabat.engine.execution import Chunk, Execution
 from adiabat.engine.fused import SubStage
+from adiabat.engine.in_flight import InFlight
 from adiabat.engine.program import CAPACITY
-from adiabat.engine.rows import add_counts, host_numbers, metric_rows, what_is_wrong
+from adiabat.engine.rows import add_counts, host_numbers, metric_rows, what_is_wrong, why_failed
 from adiabat.engine.saving import Saver
 from adiabat.engine.state import PyTree, State
 from adiabat.errors import NumericalError
@@ -37,6 +38,7 @@ class Stepper:
         *,
         max_attempts: int,
         chunk_seconds: float,
+        in_flight: InFlight | None = None,
     ) -> None:
         self.step_count = 0
         self.hooks = Dispatcher(())
@@ -47,6 +49,7 @@ class Stepper:
         self._execution = execution
         self._saver = saver
         self._tell = tell
+        self._in_flight = in_flight
         self._max_attempts = max_attempts
         self._chunk_seconds = chunk_seconds
         self._counts: dict[str, Any] = {}  # of what was not finite in the rejected attempts of the step at hand
@@ -80,7 +83,8 @@ class Stepper:
             return
         n = self._chunk(most)
         chunk = self._execution.advance(step, n)
-        self._pace[chunk.subs] = chunk.seconds
+        if chunk.n_steps:
+            self._pace[chunk.subs] = chunk.seconds
         if chunk.n_steps:
             self._committed(chunk, log_data)
         if chunk.rejected is not None:
@@ -90,7 +94,7 @@ class Stepper:
 
     def _chunk(self, most: int) -> int:
         """How many steps the next program is to do."""
-        pace = self._pace.get(self._execution.populated)
+        pace = self._pace.get(self._execution.compiled)
         if pace is None:
             timely = 1.0
         else:
@@ -108,6 +112,8 @@ class Stepper:
             self.hooks.fire(point, step, log_data, self._driver)
 
         self.compute(fire)
+        if self._execution.grown():
+            return
         reason = self._reason() or self.hooks.rejecting(step, log_data, self._driver)
         if reason is None:
             log_data.update(host_numbers(self._execution.state.metrics))
@@ -158,6 +164,8 @@ class Stepper:
             counts = self._counts if row["step"] == first else {}
             row.update((name, row[name] + each[row.get("system", 0)]) for name, each in counts.items() if name in row)
         self._counts = {}
+        if chunk.failed.any():
+            self._execution.fail(why_failed(chunk))
         ended, converged = self.move_on()
         last_log = log_data if last == first else {}
         points = ["on_step_end", "on_converge"] if converged else ["on_step_end"]
@@ -168,10 +176,22 @@ class Stepper:
                 self.stop = hooks.fire_all(point, last, last_log, self._driver) or self.stop
         finally:
             self._hand_out(rows, {first: log_data, last: last_log})
+        self.exchange()
         for label, state in ended:
             self._saver.save_end(self.step_count, label, state, self._before_saving)
         if self._saver.due(self.step_count):
             self.save()
+
+    def exchange(self) -> None:
+        """Deliver who has ended and admit who waits, where systems come and go."""
+        if self._in_flight is not None:
+            self._in_flight.exchange(self._execution)
+        while self._execution.resting:
+            self.move_on()
+            if self._in_flight is not None:
+                self._in_flight.exchange(self._execution)
+        if self._in_flight is not None and self._in_flight.blocked:
+            self.stop = self.stop or StopRun("there is no room left for systems that have ended")
 
     def _hand_out(self, rows: Rows, logs: Mapping[int, LogData]) -> None:
         """Rows, with what callbacks put into the log of a step, to those who write them."""
@@ -194,7 +214,7 @@ class Stepper:
         if not leaving:
             return [], False
         before = self._execution.state
-        self._execution.move(leaving)
+        self._execution.move(leaving, converged)
         ended = [(label, before) for label in before.own if label not in self._execution.state.own]
         return ended, bool(converged.any())
 

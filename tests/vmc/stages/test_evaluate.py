@@ -124,7 +124,7 @@ def computed(estimators):
     stage = evaluation_stage(PSI, SAMPLER, estimators=estimators)
 
     def step(systems, clock):
-        begun, own = stage.init(systems, jax.random.split(jax.random.key(0), 1))
+        begun, own = stage.init(State(systems, (), clock), jax.random.split(jax.random.key(0), 1))
         return stage.compute(State(begun, own, clock, rejected=jnp.zeros(1, bool)))
 
     with jax.enable_x64(True):

@@ -35,7 +35,7 @@ class Constant:
 
 def first_step(stage, systems, clock):
     """What a step makes of systems that have just entered, before it is accepted."""
-    begun, own = stage.init(systems, jax.random.split(jax.random.key(0), 1))
+    begun, own = stage.init(State(systems, (), clock), jax.random.split(jax.random.key(0), 1))
     state = State(begun, own, clock, rejected=jnp.zeros(1, bool))
     return stage.compute(stage.pre_update(state))
 

@@ -51,7 +51,7 @@ class EvaluationWorkStage(SamplingStage):
 
         return EvalStageBuilder(cfg, wavefunction, **kwargs)
 
-    def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
+    def init(self, state: State, keys: Array) -> tuple[SamplingState, Any]:
         """Empty tables."""
         del keys
 
@@ -60,7 +60,7 @@ class EvaluationWorkStage(SamplingStage):
             chains = Chains.of(system.batched_data, system.sampler_state)
             return {"log_abs": chains.log_abs, "tables": jax.tree.map(jax.numpy.asarray, tables)}
 
-        return systems, over_systems(enter)(systems)
+        return state.systems, over_systems(enter)(state.systems)
 
     def pre_update(self, state: State) -> State:
         """Walkers move with frozen widths, log|psi| carried along from step to step.

@@ -64,7 +64,7 @@ class VMCWorkStage(SamplingStage):
         """The optimizer may be another one, if its state begins anew."""
         return {"optimizer": "opt_state"}
 
-    def init(self, systems: SamplingState, keys: Array) -> tuple[SamplingState, Any]:
+    def init(self, state: State, keys: Array) -> tuple[SamplingState, Any]:
         """The optimizer's state."""
         del keys
 
@@ -72,7 +72,7 @@ class VMCWorkStage(SamplingStage):
             opt_state = self.optimizer.init(system.params, batched_data=system.batched_data)
             return {"opt_state": opt_state, "average": system.params}
 
-        return systems, over_systems(enter)(systems)
+        return state.systems, over_systems(enter)(state.systems)
 
     def pre_update(self, state: State) -> State:
         """Walkers move; a system that has just entered burns in first."""
