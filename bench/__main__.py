@@ -68,6 +68,10 @@ def optimizers(options: argparse.Namespace) -> list[Row]:
     if options.quick:
         systems, seeds = systems[:1], seeds[:1]
     folder, show = Path(options.folder), options.show
+    if options.pace:
+        from bench.optimizer_pace import measure_pace
+
+        measure_pace(systems, folder)
     rows = measure(systems, seeds, options.only, folder=folder, hours=options.hours, retry=options.retry, show=show)
     if options.write_docs:
         write_docs(folder)
@@ -129,6 +133,7 @@ def _add_options_of_optimizers(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hours", type=float, help="training time allowed to each run, all its starts together")
     group.add_argument("--retry", action="store_true", help="try failed runs again")
     group.add_argument("--show", action="store_true", help="run nothing, show what there is")
+    group.add_argument("--pace", action="store_true", help="measure seconds a step of all, in turn, for the tables")
     group.add_argument("--write-docs", action="store_true", help="write table and picture of docs/optimizers.md")
 
 

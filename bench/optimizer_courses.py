@@ -54,6 +54,10 @@ class Training:
         """Not moved by a few steps that were disturbed."""
         return float(np.median(self.seconds)) if self.steps else math.nan
 
+    def at_pace(self, seconds: float | None) -> Training:
+        """The same training where every step had taken so long; as it was, for None."""
+        return self if seconds is None else Training(self.energy, np.full(self.steps, seconds))
+
     def steps_after(self, seconds: float) -> int | None:
         """Steps done after so much training; None if it did not last so long."""
         if not seconds <= self.total_seconds:

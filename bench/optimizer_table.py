@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adiabat.io.atomic import write_text
 from bench.optimizer_courses import Training, Value, at_seconds, at_steps, ladder, over_seeds, read_training
+from bench.optimizer_pace import read_pace
 from bench.optimizer_runs import FAILED, FINISHED, NOT_RUN, UNFINISHED, Trial
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -64,7 +65,7 @@ class Outcome:
         return Outcome(
             *key,
             state,
-            read_training(trial.folder),
+            read_training(trial.folder).at_pace(read_pace(trial.root).get(trial.system, {}).get(trial.contestant)),
             exact,
             bool(summary.get("exact_is_estimate")),
             final,

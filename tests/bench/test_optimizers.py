@@ -277,6 +277,17 @@ def test_tables_show_what_was_reached_and_by_how_many():
     assert cells(text, "Evaluated", "Adam")["seed 1"] == "unfinished, 60 steps"
 
 
+def test_seconds_are_those_of_the_pace_that_was_measured(trial):
+    train(trial.folder, 100)
+    summarise(trial.folder, "finished")
+    trial.note()
+    assert cells(tables([Outcome.of(trial)]), "against steps", "SPRING")["seconds a step"] == "1"
+    (trial.root / "pace.json").write_text(json.dumps({"Be": {"SPRING": 0.25, "Adam": 0.1}}))
+    text = tables([Outcome.of(trial)])
+    assert cells(text, "against steps", "SPRING")["seconds a step"] == "0.25"
+    assert list(cells(text, "against seconds", "SPRING")) == ["", "10 s", "20 s"]
+
+
 def test_what_failed_or_is_missing_is_named():
     failed = outcome("LAMB", 0, FAILED, 60, failure="exit code 3: not finite")
     text = tables([outcome("SPRING", 0), failed, outcome("SR", 0, NOT_RUN, 0), outcome("Adam", 0, OTHER_SETTINGS, 0)])
