@@ -72,9 +72,10 @@ def test_a_budget_that_ends_before_convergence_leaves_a_system_unfinished():
         assert ("not converged within 5 steps" in ledger.reason(i)) == (ledger.outcome[i] == Outcome.UNFINISHED)
 
 
-def test_a_system_that_fails_leaves_the_others_alone_and_says_why():
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_system_that_fails_leaves_the_others_alone_and_says_why(slots):
     sound, _ = fly(Countdown(name="count", convergence=Below()))
-    hurt, driver = fly(Countdown(name="count", convergence=Below(), fragile=True))
+    hurt, driver = fly(Countdown(name="count", convergence=Below(), fragile=True), slots=slots)
     ledger = driver.in_flight.ledger
     failed = [i for i, row in hurt.found.items() if row[0] == "failed"]
     assert failed

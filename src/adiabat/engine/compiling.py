@@ -73,22 +73,23 @@ class ProgramCache:
 
     def enter(self, sub: SubStage, before: State, primed: bool = False) -> Program:
         """(before, entering) -> Entered: what `prime`, unless that was done, and `init` make of the systems that enter
-        `sub`.
-
-        `before.own` holds the rows of the members it has already, or () if there are none.
-        """
+        `sub`. The private rows are those of all, whether they enter or not; `before` has none."""
 
         def make() -> Program:
             mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
             return _compiled(self._entered(sub, primed), before, mask)
 
-        return self._once(("enter", sub.code, primed, jax.tree.structure(before.own)), make, [sub], "entry")
+        return self._once(("enter", sub.code, primed), make, [sub], "entry")
 
     def entry_shapes(self, sub: SubStage, before: State) -> Entered:
         """Shapes of what entering `sub` gives."""
         mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
         shapes: Entered = jax.eval_shape(self._entered(sub), before, mask)
         return shapes
+
+    def merge(self) -> Program:
+        """(entering, own, before) -> private rows: those of the systems that enter, with the others as before."""
+        return self._once(("merge",), lambda: jax.jit(where_systems))
 
     def finish(self, sub: SubStage) -> Program:
         """(systems, own, leaving) -> systems as the next stage gets them."""
@@ -151,17 +152,16 @@ def _entered(sub: SubStage, primed: bool) -> Callable[[State, Any], Entered]:
 
     def entered(before: State, entering: Any) -> Entered:
         ready = before if primed else before.replace(systems=stage.prime(before.systems))
-        systems, own = stage.init(ready.replace(own=()), before.keys(f"enter {sub.label}"))
-        if before.n_systems > 1:
+        systems, own = stage.init(ready, before.keys(f"enter {sub.label}"))
+        if before.n_systems > 1 or stage.shared_compute() is not None:
             systems = where_systems(entering, systems, before.systems)
-            if len({jax.tree.structure(own), jax.tree.structure(before.own)}) == 1:
-                own = where_systems(entering, own, before.own)
         systems, own = strongly_typed((systems, own))
         nobody = jnp.zeros(before.n_systems, jnp.bool_)
-        converged, outgrown = nobody, stage.outgrown(systems)
+        converged, unsound, outgrown = nobody, stage.unsound(systems), stage.outgrown(systems)
         if stage.convergence is not None and getattr(stage.convergence, "traced", False):
             converged = entering & stage.convergence.evaluate(before.replace(systems=systems, own=own))
-        return Entered(systems, own, converged, nobody if outgrown is None else entering & outgrown)
+        flags = [nobody if flag is None else entering & flag for flag in (unsound, outgrown)]
+        return Entered(systems, own, converged, *flags)
 
     return entered
 

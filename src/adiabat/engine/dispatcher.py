@@ -229,8 +229,8 @@ def _plain(function: Callable[..., Any], name: str) -> Callable[[int, LogData, A
 def _on_batch(hook: Any, stage: HookStageEnum, sub: SubStage | None) -> Callable[[int, LogData, Any], None]:
     def call(step: int, log_data: LogData, driver: Any) -> None:
         with driver.telling_where(stage, sub):
-            batch = hook(driver.state, driver)
+            batch = hook(driver.batch, driver)
         if batch is not None:
-            driver.state = batch
+            driver.batch = batch
 
     return call

@@ -24,7 +24,7 @@ from adiabat.engine.rows import host_numbers
 from adiabat.engine.saving import Saver
 from adiabat.engine.signals import SignalHandler
 from adiabat.engine.stage import Stage
-from adiabat.engine.state import PyTree, State
+from adiabat.engine.state import Clock, PyTree, State
 from adiabat.engine.stepping import Stepper
 from adiabat.engine.timings import Timings
 from adiabat.errors import InputError, Interrupted
@@ -49,6 +49,7 @@ class Driver:
         time_limit: seconds after which a run stops as after a signal.
         signals: looked at whenever a program returns; the caller installs it.
         in_flight: where systems come from and go to, while the run goes on; then `systems` is not given.
+        clock: who the systems are and how far each has come; by default all of them begin.
         mesh: devices to spread the arrays over, as the stages' `partition` says.
     """
 
@@ -67,6 +68,7 @@ class Driver:
         signals: SignalHandler | None = None,
         mesh: Mesh | None = None,
         in_flight: InFlight | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if max_attempts < 1 or chunk_seconds <= 0:
             raise InputError(
@@ -82,7 +84,8 @@ class Driver:
         self.in_flight = in_flight
         if in_flight is not None:
             systems = in_flight.source.empty()
-        self._execution = Execution(self.stage, systems, seed, self._tell, mesh, vacant=in_flight is not None)
+        vacant = in_flight is not None
+        self._execution = Execution(self.stage, systems, seed, self._tell, mesh, clock=clock, vacant=vacant)
         self.checkpoints = Checkpoints(checkpoints) if isinstance(checkpoints, (Path, str)) else checkpoints
         self._saver = Saver(self._execution, self.checkpoints, self.signature, self._tell, in_flight)
         self._stepper = Stepper(
@@ -107,6 +110,19 @@ class Driver:
     @state.setter
     def state(self, state: State) -> None:
         self._execution.replace_state(state)
+
+    @property
+    def batch(self) -> Any:
+        """The present state as hook objects see it; one may replace it by assigning another."""
+        return self._face.as_batch(self.state)
+
+    @batch.setter
+    def batch(self, batch: Any) -> None:
+        self.state = self._face.from_batch(self.state, batch)
+
+    @property
+    def _face(self) -> Stage:
+        return self.stage.sub_stages[0].stage
 
     @property
     def step_count(self) -> int:

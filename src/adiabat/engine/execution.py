@@ -43,7 +43,15 @@ class Execution(Occupancy):
     """Holds the state, replaces it by what programs make of it, and moves systems from sub-stage to sub-stage."""
 
     def __init__(
-        self, stage: FusedStage, systems: PyTree, seed: int, tell: Tell, mesh: Mesh | None, *, vacant: bool = False
+        self,
+        stage: FusedStage,
+        systems: PyTree,
+        seed: int,
+        tell: Tell,
+        mesh: Mesh | None = None,
+        *,
+        clock: Clock | None = None,
+        vacant: bool = False,
     ) -> None:
         systems, size = _checked(systems)
         super().__init__(stage, tell, size)
@@ -51,7 +59,7 @@ class Execution(Occupancy):
         self.programs = ProgramCache(tell, self.timings, mesh)
         self.entered = False
         self._in_step = False
-        clock = Clock.start(seed, size, stage.first_status)
+        clock = Clock.start(seed, size, stage.first_status) if clock is None else clock
         if vacant:  # the slots are to be filled
             nobody = np.full(size, VACANT, np.int32)
             clock = clock.replace(status=np.full(size, stage.exit_status, np.int32), system_id=nobody)
@@ -304,12 +312,15 @@ class Execution(Occupancy):
             if first and mask.any():
                 news.append(("stage_entered", f"{sub.label} entered in {seconds:.1f} s"))
         self.committed = self._state
+        unsound = np.flatnonzero(self.moving & (self.ended == FAILED)).tolist()
+        if unsound:
+            self.fail(dict.fromkeys(unsound, "what it begins with is not finite"))
         return news
 
     def _enter_one(self, sub: SubStage, entering: Mask, primed: bool) -> float:
         """One entry; returns the seconds that it took."""
         systems = self.programs.placement.systems(sub, self._state.systems)
-        before = self._state.replace(systems=systems, own=self._state.own.get(sub.label, ()), metrics={}, scratch=())
+        before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
         program = self.programs.enter(sub, before, primed)
         start = time.perf_counter()
         with tracing_scope():
@@ -321,8 +332,13 @@ class Execution(Occupancy):
             return self._enter_one(sub, entering, primed)
         seconds = time.perf_counter() - start
         require_same(self._state.systems, entered.systems, f"init of stage {sub.label!r} changes the systems")
-        own, clock = {**self._state.own, sub.label: entered.own}, self._state.clock
+        rows, clock = entered.own, self._state.clock
+        if sub.label in self._state.own and not entering.all():
+            with tracing_scope():
+                rows = self.programs.merge()(entering, rows, self._state.own[sub.label])
+        own = {**self._state.own, sub.label: rows}
         self.ended = np.where(np.asarray(entered.converged), CONVERGED, self.ended).astype(np.int32)
+        self.ended[np.asarray(entered.unsound)] = FAILED
         self._state = self._state.replace(systems=entered.systems, own=own, clock=clock.replace(ended=self.ended))
         self.timings.add(sub.label, seconds=seconds)
         return seconds

@@ -42,15 +42,15 @@ class FusedStage:
     """Sub-stages by code. A system of status `code` is advanced by that sub-stage, and moves to the next one
     by the stage's convergence or its step budget; after the last it has graduated (`status >= exit_status`).
 
-    `sub_stages` are (code, stage) pairs with increasing codes; `exit_status=-1` stands for one past the last
-    code. A stage whose budget is zero steps is passed by. Stages of one name are told apart by a number:
-    fire, nve, fire-2.
+    `sub_stages` are (code, stage) pairs with increasing codes, a stage or what has one as its `stage`;
+    `exit_status=-1` stands for one past the last code. A stage whose budget is zero steps is passed by. Stages of one
+    name are told apart by a number: fire, nve, fire-2.
     """
 
     def __init__(
         self, sub_stages: Sequence[tuple[int, Stage]], *, entry_status: int | None = None, exit_status: int = -1
     ) -> None:
-        pairs = [(int(code), stage) for code, stage in sub_stages]
+        pairs = [(int(code), getattr(stage, "stage", stage)) for code, stage in sub_stages]
         codes = [code for code, _ in pairs]
         if not pairs or codes != sorted(set(codes)) or codes[0] < 0:
             raise InputError(f"sub-stage codes are {codes}; expected increasing integers from 0 on, at least one")
@@ -118,8 +118,8 @@ def fuse(*stages: Any) -> FusedStage:
     for stage in stages:
         if isinstance(stage, FusedStage):
             parts = [(sub.code, sub.stage) for sub in stage.sub_stages]
-        elif isinstance(stage, Stage):
-            parts = [(0, stage)]
+        elif isinstance(getattr(stage, "stage", stage), Stage):
+            parts = [(0, getattr(stage, "stage", stage))]
         else:
             raise TypeError(f"only stages can be joined with +; got {type(stage).__name__}")
         offset = pairs[-1][0] + 1 - parts[0][0] if pairs else 0

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
 
 from adiabat.engine.execution import Execution
 from adiabat.engine.ledger import Ledger, Outcome
@@ -64,28 +63,34 @@ class Outlet(Protocol):
 class InFlight:
     """Keeps the slots of a run occupied from `source` and hands what has ended to `outlet`."""
 
-    def __init__(self, source: Source, outlet: Outlet | None = None) -> None:
+    def __init__(self, source: Source, outlet: Outlet | None = None, ledger: Ledger | None = None) -> None:
         self.source = source
         self.outlet = outlet
-        self.ledger = Ledger(len(source))
+        self.ledger = Ledger(len(source)) if ledger is None else ledger
         self.blocked = False  # whether something that has ended found no room in the outlet
 
     def exchange(self, execution: Execution) -> None:
-        """Deliver who has ended, admit who waits."""
-        finished = self._finished(execution)
-        left = self._deliver(execution, finished) if finished else []
-        self.blocked = bool(left)
-        waiting = {each.slot for each in left}
-        occupied = execution.moving | np.isin(np.arange(len(execution.moving)), list(waiting))
-        free = np.flatnonzero(~occupied).tolist()
-        if free and not self.blocked and not self.source.exhausted:
-            systems, ids, refused = self.source.fill(execution.state.systems, free)
-            for system, reason in refused.items():
-                self.ledger.refuse(system, reason)
-            if ids:
-                self.ledger.admit(ids.values())
-                execution.admit(systems, ids)
-        self._check(execution, waiting)
+        """Deliver who has ended, admit who waits; also those who fail as they enter."""
+        while True:
+            finished = self._finished(execution)
+            waiting = self._deliver(execution, finished) if finished else []
+            self.blocked = bool(waiting)
+            if self.blocked or not self._admit(execution):
+                break
+        self.ledger.check([*self._moving(execution), *(each.system_id for each in waiting)])
+
+    def _admit(self, execution: Execution) -> bool:
+        """Fill free slots; returns whether somebody was admitted, who may have ended already."""
+        free = np.flatnonzero(~execution.moving).tolist()
+        if not free or self.source.exhausted:
+            return False
+        systems, ids, refused = self.source.fill(execution.state.systems, free)
+        for system, reason in refused.items():
+            self.ledger.refuse(system, reason)
+        if ids:
+            self.ledger.admit(ids.values())
+            execution.admit(systems, ids)
+        return bool(ids)
 
     def _finished(self, execution: Execution) -> list[Finished]:
         """Who has ended and was not delivered yet."""
@@ -109,11 +114,9 @@ class InFlight:
         execution.vacate([each.slot for each in taken])
         return left
 
-    def _check(self, execution: Execution, waiting: set[int]) -> None:
-        ids = np.asarray(execution.state.clock.system_id)
-        inside: Bool[np.ndarray, " S"] = execution.moving.copy()
-        inside[list(waiting)] = True
-        self.ledger.check(ids[inside].tolist())
+    def _moving(self, execution: Execution) -> list[int]:
+        ids: list[int] = np.asarray(execution.state.clock.system_id)[execution.moving].tolist()
+        return ids
 
     # --- for checkpoints ------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Placement:
             return {}
         systems, own = (self._named(spec) for spec in sub.stage.partition())
         everywhere = self._named(PartitionSpec())
-        return {"out_shardings": Entered(systems, own, everywhere, everywhere)}
+        return {"out_shardings": Entered(systems, own, everywhere, everywhere, everywhere)}
 
     def phase(self, phase: str, subs: Sequence[SubStage]) -> dict[str, Any]:
         """Arguments of `jax.jit` for a part of a step: what it commits has to be where `advance` expects it."""

@@ -47,6 +47,7 @@ class Entered(NamedTuple):
     systems: PyTree
     own: PyTree
     converged: Bool[Array, " S"]  # who entered and has converged already
+    unsound: Bool[Array, " S"]  # who entered and fails at once
     outgrown: Bool[Array, " S"]  # who entered and does not fit into its arrays; the entry is to be done again
 
 
@@ -136,7 +137,7 @@ class StepProgram:
         failing = active & after.rejected if self._fail_alone else jnp.zeros_like(active)
         taken = active & ~failing
         systems, own = after.systems, after.own
-        if after.n_systems > 1 and (len(self.subs) == 1 or self._fail_alone):
+        if self._fail_alone or (after.n_systems > 1 and len(self.subs) == 1):
             systems, own = where_systems(taken, (systems, own), (before.systems, before.own))
         moved, clock = taken.astype(jnp.int32), before.clock
         clock = clock.replace(
@@ -245,7 +246,7 @@ class StepProgram:
         old = {name: state.metrics.get(name, _blank(x)) for name, x in after.metrics.items()}
         systems, own, metrics = after.systems, after.own, after.metrics
         rejected = jnp.broadcast_to(jnp.asarray(after.rejected, jnp.bool_), (state.n_systems,))
-        if state.n_systems > 1 and masked:
+        if len(self.subs) > 1 or (state.n_systems > 1 and masked):
             inside = self._active(state, group)
             systems = where_systems(inside, systems, state.systems)
             own = where_systems(inside, own, state.own[sub.label])

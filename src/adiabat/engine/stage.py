@@ -32,7 +32,7 @@ class Convergence(Protocol):
     def frequency(self) -> int:
         """Evaluated after every so many steps of a system in its stage."""
 
-    def evaluate(self, state: State) -> Bool[np.ndarray, " S"]:
+    def evaluate(self, state: State) -> Bool[np.ndarray, " S"] | Bool[Array, " S"]:
         """Which systems have converged. Runs on the host; sees the stage's own rows and the last step's metrics."""
 
 
@@ -84,6 +84,12 @@ class Stage(abc.ABC):
     def shared_compute(self) -> Hashable | None:
         """Stages that give the same have the same `compute`, of the systems alone: it is run once for all of them, and
         they are compiled together. None: it is this stage's alone."""
+        return None
+
+    def unsound(self, systems: PyTree) -> Bool[Array, " S"] | None:
+        """Systems with which nothing can be begun, such as those whose forces are not finite: they fail on entering
+        (compiled). None: that cannot happen."""
+        del systems
         return None
 
     def outgrown(self, systems: PyTree) -> Bool[Array, " S"] | None:
