@@ -1,0 +1,65 @@
+"""Classical nuclei: batches of structures, potentials, and what moves them. Each name is imported when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adiabat.atoms.ase_conversion import from_ase, read_data, to_ase
+    from adiabat.atoms.atomic_data import AtomicData
+    from adiabat.atoms.batch import Batch
+    from adiabat.atoms.convergence import ConvergenceHook
+    from adiabat.atoms.dynamics import BaseDynamics
+    from adiabat.atoms.integrators import (
+        FIRE,
+        FIRE2,
+        NVE,
+        FrechetCell,
+        GradientDescent,
+        NVTLangevin,
+        NVTNoseHoover,
+        maxwell_boltzmann,
+    )
+    from adiabat.atoms.sinks import ASESink, HDF5Sink, MemorySink
+    from adiabat.atoms.size_aware_sampler import SizeAwareSampler
+
+__all__ = [
+    "FIRE",
+    "FIRE2",
+    "NVE",
+    "ASESink",
+    "AtomicData",
+    "BaseDynamics",
+    "Batch",
+    "ConvergenceHook",
+    "FrechetCell",
+    "GradientDescent",
+    "HDF5Sink",
+    "MemorySink",
+    "NVTLangevin",
+    "NVTNoseHoover",
+    "SizeAwareSampler",
+    "from_ase",
+    "maxwell_boltzmann",
+    "read_data",
+    "to_ase",
+]
+
+_HOMES = {
+    "adiabat.atoms.ase_conversion": ("from_ase", "read_data", "to_ase"),
+    "adiabat.atoms.atomic_data": ("AtomicData",),
+    "adiabat.atoms.batch": ("Batch",),
+    "adiabat.atoms.convergence": ("ConvergenceHook",),
+    "adiabat.atoms.dynamics": ("BaseDynamics",),
+    "adiabat.atoms.integrators": (
+        "FIRE", "FIRE2", "FrechetCell", "GradientDescent", "NVE", "NVTLangevin", "NVTNoseHoover", "maxwell_boltzmann",
+    ),
+    "adiabat.atoms.sinks": ("ASESink", "HDF5Sink", "MemorySink"),
+    "adiabat.atoms.size_aware_sampler": ("SizeAwareSampler",),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,181 @@
+"""Dynamics of atoms: what every integrator and relaxer shares, and the handle by which a user runs one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from adiabat.atoms.batch import Batch
+from adiabat.atoms.convergence import ConvergenceHook
+from adiabat.atoms.dynamics_stage import Criterion, DynamicsStage
+from adiabat.atoms.handle import Handle
+from adiabat.atoms.per_system import check_lengths
+from adiabat.atoms.potentials.potential import Potential
+from adiabat.engine import FusedStage
+from adiabat.errors import InputError
+
+__all__ = ["BaseDynamics"]
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class BaseDynamics(Handle):
+    """One way to move atoms. Subclasses give three pure functions of the batch: `init`, `pre_update`, `post_update`.
+
+    Forces, energy and stress of the batch are those of its positions in `init` and `pre_update`, and those of the new
+    positions in `post_update`. All that evolves is in the batch; this object holds what a user says once.
+
+    Parameters
+    ----------
+    model : Potential
+    hooks : list
+        Called at their points of every step.
+    convergence_hook : ConvergenceHook or mapping, optional
+        When a system has had enough; None: never.
+    n_steps : int, optional
+        Steps of a system in this stage.
+    stress : bool
+        Whether the stress is computed even if this dynamics does not need it.
+    exit_status : int
+        Status of a system that has converged; it then rests.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is no potential.
+    RuntimeError
+        If the potential does not give what this dynamics needs.
+    """
+
+    model: Potential = field(kw_only=False)
+    hooks: list[Any] = field(default_factory=list)
+    convergence_hook: ConvergenceHook | Mapping[str, Any] | None = None
+    n_steps: int | None = None
+    exit_status: int = 1
+    stress: bool = False
+
+    __needs_keys__: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
+    """What the potential has to give."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, Potential):
+            raise TypeError(f"the model of {type(self).__name__} is a Potential; got {type(self.model).__name__}")
+        missing = self.__needs_keys__ - self.model.gives
+        if missing:
+            raise RuntimeError(
+                f"{type(self).__name__} needs {' and '.join(sorted(missing))} from its potential, and "
+                f"{self.model.name} gives {' and '.join(sorted(self.model.gives))}"
+            )
+        if isinstance(self.convergence_hook, Mapping):
+            self.convergence_hook = ConvergenceHook(self.convergence_hook)
+        if self.n_steps is not None and self.n_steps < 0:
+            raise InputError(f"n_steps is {self.n_steps}; expected a number of steps, or None for no limit")
+        self.hooks = list(self.hooks)
+
+    # --- what a subclass says -------------------------------------------------------------------------------
+
+    def init(self, batch: Batch) -> Batch:
+        """The batch with this integrator's private rows for every system in ``batch.own``, a dict of arrays (S, ...):
+        at admission and at every refill alike."""
+        return batch.replace(own={})
+
+    def pre_update(self, batch: Batch) -> Batch:
+        """First part of a step: positions move."""
+        return batch
+
+    def post_update(self, batch: Batch) -> Batch:
+        """Last part of a step: forces are those of the new positions."""
+        return batch
+
+    def check(self, batch: Batch) -> None:
+        """See on the host whether every system of the batch can be moved so.
+
+        Raises
+        ------
+        InputError
+            If not, saying which and why.
+        """
+        check_lengths(self, batch.n_systems)
+
+    def observables(self, batch: Batch) -> Mapping[str, Any]:
+        """Numbers (S,) of the step for the log, besides energy and fmax."""
+        del batch
+        return {}
+
+    # --- as a stage -----------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The class's name as it is written in tables: "nvt-langevin"."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
+
+    @property
+    def stage(self) -> DynamicsStage:
+        """The immutable description that the engine runs, where other stages may follow."""
+        return replace(self._alone, n_steps=self.n_steps)
+
+    @property
+    def _alone(self) -> DynamicsStage:
+        assert not isinstance(self.convergence_hook, Mapping)
+        hook = self.convergence_hook
+        return DynamicsStage(
+            name=self.name,
+            dynamics=self,
+            with_stress=self.stress or "stress" in self.__needs_keys__,
+            convergence=None if hook is None else Criterion(hook, self),
+            hooks=tuple(self.hooks),
+        )
+
+    @property
+    def fused(self) -> FusedStage:
+        """This stage alone."""
+        return FusedStage([(0, self._alone)], exit_status=self.exit_status)
+
+    @property
+    def parts(self) -> tuple[BaseDynamics, ...]:
+        """This one."""
+        return (self,)
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def run(self, batch: Batch, n_steps: int | None = None) -> Batch:
+        """Do so many steps, by default the ``n_steps`` of this object; ends early when all systems have converged.
+
+        Raises
+        ------
+        ValueError
+            If neither is given.
+        """
+        steps = self.n_steps if n_steps is None else n_steps
+        if steps is None:
+            raise ValueError(f"{type(self).__name__}.run needs n_steps: give it to run, or when you make the dynamics")
+        driver = self._driver_of(batch)
+        driver.run(steps)
+        return self._back(driver)
+
+    def masked_update(self, batch: Batch, mask: Any) -> Batch:
+        """One step of the systems of the mask (S,); all else is left as it is, to the bit."""
+        driver = self._driver_of(batch)
+        state, chosen = driver.state, np.asarray(mask, bool)
+        status = np.asarray(state.clock.status)
+        waiting = np.where(chosen, status, self.exit_status).astype(np.int32)
+        driver.state = state.replace(clock=state.clock.replace(status=waiting))
+        driver.run(1)
+        after = np.where(chosen, np.asarray(driver.state.clock.status), status).astype(np.int32)
+        driver.state = driver.state.replace(clock=driver.state.clock.replace(status=after))
+        return self._back(driver)
+
+    def __add__(self, other: Any) -> Any:
+        from adiabat.atoms.fused_stage import fuse_dynamics
+
+        return fuse_dynamics(self, other)
+
+    def __repr__(self) -> str:
+        parts = [self.model.name]
+        parts += [repr(self.convergence_hook)] if self.convergence_hook is not None else []
+        parts += [f"n_steps={self.n_steps}"] if self.n_steps is not None else []
+        parts += [f"{len(self.hooks)} hooks"] if self.hooks else []
+        return f"{type(self).__name__}({', '.join(parts)})"

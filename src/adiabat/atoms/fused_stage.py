@@ -1,0 +1,233 @@
+"""`a + b + c` of dynamics: each system in its own sub-stage, one evaluation of the potential a step for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from adiabat.atoms.batch import Batch
+from adiabat.atoms.buckets import slot_size
+from adiabat.atoms.dynamics import BaseDynamics
+from adiabat.atoms.handle import Handle
+from adiabat.atoms.in_flight import SamplerSource, SinkOutlet
+from adiabat.atoms.sinks import Sink
+from adiabat.atoms.size_aware_sampler import SizeAwareSampler
+from adiabat.engine import Driver, InFlight, Ledger
+from adiabat.engine import FusedStage as Fused
+from adiabat.errors import InputError
+
+__all__ = ["FusedStage", "fuse_dynamics"]
+
+
+class FusedStage(Handle):
+    """Sub-stages as (code, dynamics) pairs; a system of status `code` is advanced by that dynamics, until it converges
+    or its steps are used up; then it goes to the next code, and from the last it graduates.
+
+    Parameters
+    ----------
+    sub_stages : sequence of (int, BaseDynamics)
+    entry_status : int, optional
+        Status of systems that begin; by default the first code.
+    exit_status : int
+        Of systems that have graduated; -1: one past the last code.
+    n_steps : int, optional
+        Steps that a run does at most.
+    hooks : list
+        See the whole batch, at any point; those of a dynamics are told which systems are its own.
+    sampler : SizeAwareSampler, optional
+        Where systems come from that take the places of those that graduate.
+    sinks : sequence of Sink
+        Where those go, in order of priority.
+    init_fn : callable, optional
+        Batch to batch: what the sampler does not set, of the systems that it gave.
+    max_batch_size : int
+        Slots, where a sampler fills them.
+    compile_step : bool
+        Compile ahead of time, before the first run.
+
+    Raises
+    ------
+    InputError
+        If the codes do not increase.
+    TypeError
+        If a sub-stage is no dynamics.
+    """
+
+    def __init__(
+        self,
+        sub_stages: Sequence[tuple[int, Any]],
+        *,
+        entry_status: int | None = None,
+        exit_status: int = -1,
+        n_steps: int | None = None,
+        hooks: Iterable[Any] = (),
+        sampler: SizeAwareSampler | None = None,
+        sinks: Sequence[Sink] = (),
+        init_fn: Callable[[Batch], Batch] | None = None,
+        max_batch_size: int = 100,
+        compile_step: bool = False,
+    ) -> None:
+        for _, dynamics in sub_stages:
+            if not isinstance(dynamics, BaseDynamics):
+                raise TypeError(f"a sub-stage is a dynamics; got {type(dynamics).__name__}")
+        if max_batch_size < 1:
+            raise InputError(f"max_batch_size is {max_batch_size}; expected a positive integer")
+        self.sub_stages = tuple((int(code), dynamics) for code, dynamics in sub_stages)
+        self._entry_status, self._exit_status = entry_status, exit_status
+        self.n_steps = n_steps
+        self.hooks = list(hooks)
+        self.sampler, self.sinks = sampler, tuple(sinks)
+        self.init_fn = init_fn
+        self.max_batch_size = max_batch_size
+        self.compile_step = compile_step
+        self.ledger: Ledger | None = None
+        """What became of the systems of the sampler, in the run at hand or the last one."""
+        self.fused  # noqa: B018 - codes that make no sense are refused now
+
+    @property
+    def fused(self) -> Fused:
+        """The immutable description that the engine runs."""
+        stages = [dynamics.stage for dynamics in self.parts]
+        # The potential is evaluated once for all of them, with stress if one needs it.
+        stress = any(stage.with_stress for stage in stages)
+        codes = [code for code, _ in self.sub_stages]
+        pairs = [(code, replace(stage, with_stress=stress)) for code, stage in zip(codes, stages, strict=True)]
+        return Fused(pairs, entry_status=self._entry_status, exit_status=self._exit_status)
+
+    @property
+    def parts(self) -> tuple[BaseDynamics, ...]:
+        """The dynamics in order."""
+        return tuple(dynamics for _, dynamics in self.sub_stages)
+
+    @property
+    def exit_status(self) -> int:
+        """Status of those that have graduated."""
+        return self.fused.exit_status
+
+    @property
+    def entry_status(self) -> int:
+        """Status of those that begin."""
+        return self.fused.entry_status
+
+    @property
+    def inflight_mode(self) -> bool:
+        """Whether systems come from a sampler."""
+        return self.sampler is not None
+
+    @property
+    def __needs_keys__(self) -> frozenset[str]:
+        """What the potentials have to give."""
+        return frozenset().union(*(dynamics.__needs_keys__ for dynamics in self.parts))
+
+    @property
+    def __provides_keys__(self) -> frozenset[str]:
+        """What the potentials give."""
+        return frozenset().union(*(dynamics.model.gives for dynamics in self.parts))
+
+    def register_fused_hook(self, hook: Any) -> None:
+        """Have this hook called with the whole batch, at any point of a step."""
+        self.register_hook(hook)
+
+    def run(self, batch: Batch | None = None) -> Batch | None:
+        """Until all systems have graduated, or ``n_steps``; without a batch the sampler's systems, in flight.
+
+        Returns
+        -------
+        Batch or None
+            None when the sampler is exhausted and all its systems have graduated; what could not go to a full sink is
+            in the batch that is returned then.
+
+        Raises
+        ------
+        ValueError
+            With neither batch nor sampler.
+        """
+        if batch is None and self.sampler is None:
+            raise ValueError("a FusedStage without a sampler needs a batch to run")
+        driver = self._in_flight() if batch is None else self._driver_of(batch)
+        if self.compile_step:
+            driver.compile()
+        driver.run(self.n_steps)
+        if batch is None and driver.done:
+            return None
+        return self._back(driver)
+
+    def all_complete(self, batch: Batch, exit_status: int | None = None) -> bool:
+        """Whether every system of the batch has graduated."""
+        exit_status = self.exit_status if exit_status is None else exit_status
+        there = np.asarray(batch.numbers).any(axis=1)
+        return bool((np.asarray(batch.status)[there] >= exit_status).all())
+
+    def compile(self, batch: Batch) -> None:
+        """Compile all programs for batches like this one, ahead of time."""
+        self._driver_of(batch).compile()
+        self._returned = batch
+
+    def __call__(self, batch: Batch) -> tuple[Batch, np.ndarray | None]:
+        """A step, as `step`."""
+        return self.step(batch)
+
+    def __add__(self, other: Any) -> FusedStage:
+        return fuse_dynamics(self, other)
+
+    def __enter__(self) -> FusedStage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sink in self.sinks:
+            sink.close()
+
+    def __repr__(self) -> str:
+        stages = " + ".join(f"{dynamics!r} ({code})" for code, dynamics in self.sub_stages)
+        return f"FusedStage({stages}, exit_status={self.exit_status})"
+
+    # --- parts ----------------------------------------------------------------------------------------------
+
+    def _in_flight(self) -> Driver:
+        """A Driver whose slots the sampler fills; the one of the run before, if that was not at its end."""
+        assert self.sampler is not None
+        if self._driver is None or self._driver.in_flight is None or self._driver.done:
+            self._forget()
+            n_slots = min(self.max_batch_size, len(self.sampler.dataset))
+            n_slot_atoms = slot_size(int(self.sampler.n_atoms.max()))
+            source = SamplerSource(
+                self.sampler, self._prepared, n_slots, n_slot_atoms, init_fn=self.init_fn, check=self._known
+            )
+            flight = InFlight(source, SinkOutlet(self.sinks) if self.sinks else None)
+            self.ledger = flight.ledger
+            self._driver = Driver(self.fused, seed=self.seed, in_flight=flight, callbacks=self._outer_hooks)
+        return self._driver
+
+    @property
+    def _outer_hooks(self) -> list[Any]:
+        return self.hooks
+
+
+def fuse_dynamics(*stages: Any) -> FusedStage:
+    """One FusedStage of dynamics and FusedStages in this order; later codes are renumbered to follow on.
+
+    What else a FusedStage was given (hooks, sampler, sinks, n_steps, and so on) is kept; sinks of several add up.
+    """
+    pairs: list[tuple[int, BaseDynamics]] = []
+    kept: dict[str, Any] = {"hooks": [], "sinks": []}
+    for stage in stages:
+        if isinstance(stage, FusedStage):
+            parts = list(stage.sub_stages)
+            kept["hooks"] += stage.hooks
+            kept["sinks"] += stage.sinks
+            for name in ("sampler", "init_fn", "n_steps"):
+                value = getattr(stage, name)
+                if value is not None:
+                    kept.setdefault(name, value)
+            kept["max_batch_size"] = min(kept.get("max_batch_size", stage.max_batch_size), stage.max_batch_size)
+            kept["compile_step"] = kept.get("compile_step", False) or stage.compile_step
+        elif isinstance(stage, BaseDynamics):
+            parts = [(0, stage)]
+        else:
+            raise TypeError(f"only dynamics can be joined with +; got {type(stage).__name__}")
+        offset = pairs[-1][0] + 1 - parts[0][0] if pairs else 0
+        pairs += [(code + offset, dynamics) for code, dynamics in parts]
+    return FusedStage(pairs, **kept)

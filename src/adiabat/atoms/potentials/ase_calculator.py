@@ -1,0 +1,115 @@
+"""Any calculator of ASE as a potential, called on the host for one system after the other."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.atoms.batch import Batch
+from adiabat.atoms.potentials.on_host import on_host
+from adiabat.atoms.potentials.potential import Potential
+from adiabat.config import find_target, load_target, setting
+from adiabat.errors import InputError
+
+Outputs = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ASECalculator(Potential):
+    """The potential of a calculator of ASE: an object, or a class with its arguments.
+
+    ``ASECalculator(EMT())`` or ``{calculator: "ase.calculators.emt:EMT", arguments: {asap_cutoff: true}}``.
+
+    Compiled programs call back into Python, so a step takes what the calculator takes for every system; empty slots
+    are skipped. Each system is calculated afresh, without what the calculator remembers of another, so that results
+    do not depend on order. A system whose calculation fails has energy, forces and stress nan and the error is logged;
+    the others go on.
+
+    Raises
+    ------
+    InputError
+        If it is no calculator, cannot be made from the arguments, or gives no energy or no forces.
+    """
+
+    calculator: Any = setting(help="calculator, or its class as package.module:Class")
+    arguments: Mapping[str, Any] = setting(factory=dict, help="arguments of the class")
+
+    def __post_init__(self) -> None:
+        calculator = self.calculator
+        if isinstance(calculator, str):
+            calculator = load_target(find_target(calculator, None), "ASECalculator.calculator")
+        if isinstance(calculator, type):
+            try:
+                calculator = calculator(**self.arguments)
+            except Exception as error:  # whatever a calculator raises, it cannot be made like this
+                raise InputError(
+                    f"ASECalculator: {calculator.__name__} cannot be made with the arguments "
+                    f"{dict(self.arguments)!r}: {error}"
+                ) from error
+        given = getattr(calculator, "implemented_properties", None)
+        if given is None or not hasattr(calculator, "get_potential_energy"):
+            raise InputError(f"ASECalculator.calculator: got {calculator!r}; expected a calculator of ASE")
+        for needed in ("energy", "forces"):
+            if needed not in given:
+                raise InputError(f"ASECalculator: {type(calculator).__name__} gives no {needed}; it gives {given}")
+        object.__setattr__(self, "calculator", calculator)
+
+    @property
+    def name(self) -> str:
+        """The name of the calculator's class."""
+        return type(self.calculator).__name__
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """Energy, forces and what else of stress the calculator implements."""
+        return frozenset({"energy", "forces", "stress"} & set(self.calculator.implemented_properties))
+
+    def evaluate(self, batch: Batch) -> Batch:
+        """The batch with energy, forces and stress from a call to the host."""
+        s, n = batch.numbers.shape
+        energy, forces, stress = on_host(
+            self._all_systems,
+            [(s,), (s, n, 3), (s, 3, 3)],
+            *(batch.positions, batch.numbers, batch.masses, batch.cell, batch.pbc),
+        )
+        return batch.replace(energy=energy, forces=forces, stress=stress)
+
+    def _all_systems(self, positions: Any, numbers: Any, masses: Any, cell: Any, pbc: Any) -> Outputs:
+        s, n = numbers.shape
+        energy, forces, stress = np.zeros(s), np.zeros((s, n, 3)), np.zeros((s, 3, 3))
+        for slot in np.flatnonzero((numbers > 0).any(axis=1)):
+            there = numbers[slot] > 0
+            try:
+                energy[slot], forces[slot, there], stress[slot] = self._one_system(
+                    positions[slot, there], numbers[slot, there], masses[slot, there], cell[slot], pbc[slot]
+                )
+            except Exception as error:  # noqa: BLE001 - whatever a calculator raises is this system's failure alone
+                _say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
+                energy[slot], forces[slot, there], stress[slot] = np.nan, np.nan, np.nan
+        return energy, forces, stress
+
+    def _one_system(self, positions: Any, numbers: Any, masses: Any, cell: Any, pbc: Any) -> tuple[Any, Any, Any]:
+        from ase import Atoms
+
+        atoms = Atoms(numbers=numbers, positions=positions, masses=masses, cell=cell, pbc=pbc)
+        if hasattr(self.calculator, "reset"):
+            self.calculator.reset()
+        atoms.calc = self.calculator
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        if "stress" not in self.gives or atoms.cell.rank < 3:
+            return energy, forces, 0.0
+        return energy, forces, atoms.get_stress(voigt=False)
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Log a failure. A system that failed is calculated again as long as it lies in its slot."""
+    _log.warning(message)
