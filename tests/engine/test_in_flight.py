@@ -195,6 +195,28 @@ class Hoard(Countdown):
         return {**systems, "kept": np.pad(np.asarray(systems["kept"]), ((0, 0), (0, more)))}
 
 
+@dataclass(frozen=True)
+class Cramped(Hoard):
+    """One that cannot be given more room."""
+
+    def grow(self, systems, outgrown):
+        return systems
+
+
+@pytest.mark.parametrize("looked_into", [False, True])
+def test_who_needs_more_room_than_there_can_be_fails_alone(looked_into):
+    systems = {**numbers(*VALUES[:5]), "kept": np.zeros((5, 12)), "count": np.zeros(5, np.int32)}
+    rows, look = Rows(), Notes()
+    driver = Driver(
+        Cramped(name="count", convergence=Below()), systems=systems, callbacks=[rows, look] if looked_into else [rows]
+    )
+    state = driver.run()
+    failed = [value > 12 for value in VALUES[:5]]
+    assert (np.asarray(state.clock.status) < 0).tolist() == failed
+    assert state.clock.age[1] == 12
+    assert sum("more room" in message for kind, message in rows.events if kind == "failure") == sum(failed)
+
+
 @pytest.mark.parametrize("looked_into", [False, True])
 def test_a_step_that_does_not_fit_is_done_again_in_larger_arrays(looked_into):
     def hoard(room):

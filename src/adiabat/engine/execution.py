@@ -121,6 +121,8 @@ class Execution(Occupancy):
         done: Advanced = program(ready, np.array([step, n], np.int32))
         count = int(done.n_done)
         seconds = (time.perf_counter() - start) / max(count, 1)
+        if bool(done.outgrown) and count:
+            return self.advance(step, count)  # up to the step that does not fit, with which the next program begins
         if bool(done.outgrown):
             self.grow(done.state.systems)
             nobody = self._nobody
@@ -274,25 +276,39 @@ class Execution(Occupancy):
 
     def grow(self, outgrown: PyTree) -> None:
         """Larger arrays for the committed systems, where steps from them ended in `outgrown`, which does not fit; all
-        programs are compiled anew."""
-        state = self.committed
+        programs are compiled anew. Where there can be no larger ones, the systems that need them fail."""
+        state, too_large = self.committed, self._too_large(outgrown)
         with tracing_scope():
             systems = state.systems
             for group in sharing_compute(self.compiled):
                 systems = group[0].stage.grow(systems, outgrown)
             systems = strongly_typed(systems)
-        self.programs = self.programs.anew()
+        before, after = (
+            (str(jax.tree.structure(tree)), [(x.shape, x.dtype) for x in jax.tree.leaves(tree)])
+            for tree in (state.systems, systems)
+        )
         self._set(state.replace(systems=systems, scratch=(), metrics={}, rejected=self._nobody))
         self.committed, self._in_step = self._state, False
+        if before == after:
+            slots = np.flatnonzero(too_large).tolist()
+            self.fail(dict.fromkeys(slots, "it needs more room than there can be made"))
+            return
+        self.programs = self.programs.anew()
         self._tell("grown", "arrays that were too small for a step have grown; it is done again")
 
     def grown(self) -> bool:
         """Whether the candidate of the step at hand does not fit into its arrays, which then have grown."""
-        flags = [sub.stage.outgrown(self._state.systems) for sub in self.compiled]
-        too_large = any(bool((np.asarray(flag) & self.moving).any()) for flag in flags if flag is not None)
-        if too_large:
+        grown = bool(self._too_large(self._state.systems).any())
+        if grown:
             self.grow(self._state.systems)
-        return too_large
+        return grown
+
+    def _too_large(self, systems: PyTree) -> Mask:
+        flags = [sub.stage.outgrown(systems) for sub in self.compiled]
+        found = self._nobody
+        for flag in flags:
+            found = found if flag is None else found | (np.asarray(flag) & self.moving)
+        return found
 
     def _enter(
         self, entering: Mapping[SubStage, Mask], came_from: Int[np.ndarray, " S"] | None
@@ -329,7 +345,7 @@ class Execution(Occupancy):
         if np.asarray(entered.outgrown).any():
             self.committed = self._state
             self.grow(entered.systems)
-            return self._enter_one(sub, entering, primed)
+            return self._enter_one(sub, entering & self.moving, primed)
         seconds = time.perf_counter() - start
         require_same(self._state.systems, entered.systems, f"init of stage {sub.label!r} changes the systems")
         rows, clock = entered.own, self._state.clock

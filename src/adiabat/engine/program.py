@@ -165,7 +165,7 @@ class StepProgram:
         """Up to n steps (at most CAPACITY) from driver step `step`, span = (step, n).
 
         Stops when many systems rest, at a step that is rejected, of which nothing stays but the count of the attempt,
-        and at one that outgrows its arrays, for which all of it is to be done again in larger ones.
+        and at one that outgrows its arrays, for which the host makes larger ones.
         """
         step, n = span[0], span[1]
         start = self.begin(state).replace(scratch=())
