@@ -18,8 +18,10 @@ from bench.optimizer_table import Outcome
 # Of the same set as the first three.
 COLOURS = dict(zip(CONTESTANTS, (BLUE, "#56B4E9", GREEN, ORANGE, "#E69F00", "#CC79A7"), strict=True))
 POINTS = 80
-FIRST_STEP = 5
-"""Curves begin here: a mean over less than a step or two is noise."""
+FIRST_STEP = 20
+"""Curves begin here: a mean over a step or two is noise."""
+FLOOR = 0.3
+"""Millihartree; what is lower is drawn there, because it is no more than the error of such a mean."""
 CHEMICAL_ACCURACY = 1.6
 """Millihartree."""
 
@@ -88,6 +90,7 @@ def _draw(axes: Any, x: Float[np.ndarray, " points"], above: Float[np.ndarray, "
     with warnings.catch_warnings():  # all NaN where rounding puts a point past the end
         warnings.simplefilter("ignore", RuntimeWarning)
         low, middle, high = np.nanmin(above, axis=0), np.nanmean(above, axis=0), np.nanmax(above, axis=0)
+    low, middle, high = (np.maximum(each, FLOOR) for each in (low, middle, high))
     colour = COLOURS[name]
     axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
     axes.plot(x, middle, color=colour, lw=1.5, label=name)
@@ -101,6 +104,7 @@ def _finish(left: Any, right: Any, system: str, runs: Sequence[Outcome]) -> None
     for axes in (left, right):
         axes.set_yscale("log", nonpositive="mask")
         axes.set_xscale("log")
+        axes.set_ylim(bottom=FLOOR)
         axes.axhline(CHEMICAL_ACCURACY, color=GREY, lw=0.8, ls="--", zorder=1)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
