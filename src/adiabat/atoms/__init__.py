@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from adiabat.atoms.batch import Batch
     from adiabat.atoms.convergence import ConvergenceHook
     from adiabat.atoms.dynamics import BaseDynamics
+    from adiabat.atoms.fused_stage import FusedStage
     from adiabat.atoms.integrators import (
         FIRE,
         FIRE2,
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
         NVTNoseHoover,
         maxwell_boltzmann,
     )
+    from adiabat.atoms.potentials import (
+        ASECalculator,
+        FromFunction,
+        Harmonic,
+        LennardJones,
+        Morse,
+        Potential,
+        SoftSphere,
+        SumOfPotentials,
+    )
     from adiabat.atoms.sinks import ASESink, HDF5Sink, MemorySink
     from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 
@@ -26,18 +37,27 @@ __all__ = [
     "FIRE",
     "FIRE2",
     "NVE",
+    "ASECalculator",
     "ASESink",
     "AtomicData",
     "BaseDynamics",
     "Batch",
     "ConvergenceHook",
     "FrechetCell",
+    "FromFunction",
+    "FusedStage",
     "GradientDescent",
     "HDF5Sink",
+    "Harmonic",
+    "LennardJones",
     "MemorySink",
+    "Morse",
     "NVTLangevin",
     "NVTNoseHoover",
+    "Potential",
     "SizeAwareSampler",
+    "SoftSphere",
+    "SumOfPotentials",
     "from_ase",
     "maxwell_boltzmann",
     "read_data",
@@ -50,6 +70,11 @@ _HOMES = {
     "adiabat.atoms.batch": ("Batch",),
     "adiabat.atoms.convergence": ("ConvergenceHook",),
     "adiabat.atoms.dynamics": ("BaseDynamics",),
+    "adiabat.atoms.fused_stage": ("FusedStage",),
+    "adiabat.atoms.potentials": (
+        "ASECalculator", "FromFunction", "Harmonic", "LennardJones", "Morse", "Potential", "SoftSphere",
+        "SumOfPotentials",
+    ),
     "adiabat.atoms.integrators": (
         "FIRE", "FIRE2", "FrechetCell", "GradientDescent", "NVE", "NVTLangevin", "NVTNoseHoover", "maxwell_boltzmann",
     ),
