@@ -12,6 +12,9 @@ from jaxtyping import Array, Bool, Float, Int32, Shaped
 LANES = 32
 """Room for neighbors comes in multiples of this."""
 
+SUMMED_AT_ONCE = 16
+"""Additions side by side, which divides `LANES`: of 8, 16 and 32 the fastest for lists, and for all pairs, too."""
+
 
 class Pairs(NamedTuple):
     """Every atom i of S systems with K places for neighbors; each pair is there twice, as (i, j) and as (j, i).
@@ -44,17 +47,30 @@ class Pairs(NamedTuple):
         return sums + 0.0 * others
 
     def totals(self, *values: Float[Array, "S N K"]) -> list[Float[Array, "S N"]]:
-        """Two or more sums over the neighbors of each atom, of values that are zero where nothing is `inside`; for now
-        without a derivative.
+        """Two or more sums over the neighbors of each atom, of values that are zero where nothing is `inside`.
 
         The order of the additions makes the sums the same, to the bit, however much room there is besides. And all sums
-        are taken in one pass, in which XLA evaluates what they have in common once: ten sums over the pairs of 4000
-        atoms took 4.0 ms, ten times `jnp.sum` 6.7 ms.
+        are taken in one pass, in which XLA evaluates what they have in common once and does `SUMMED_AT_ONCE` additions
+        at a time: against ten times `jnp.sum`, the pairs of 64 systems of 32 atoms take a third of the time, those of
+        2048 atoms two thirds.
         """
         n_systems, n_atoms, room = self.r2.shape
-        lanes = LANES if self.index is not None else math.gcd(LANES, n_atoms)
+        lanes = SUMMED_AT_ONCE if self.index is not None else math.gcd(SUMMED_AT_ONCE, n_atoms)
         blocks = tuple(value.reshape(n_systems, n_atoms, room // lanes, lanes) for value in values)
-        return [jnp.sum(sums, axis=2) for sums in jax.lax.reduce(blocks, (0.0,) * len(blocks), _added, (2,))]
+        return [jnp.sum(sums, axis=2) for sums in _sums(blocks)]
+
+
+@jax.custom_jvp
+def _sums(blocks: tuple[Array, ...]) -> tuple[Array, ...]:
+    return tuple(jax.lax.reduce(blocks, (0.0,) * len(blocks), _added, (2,)))
+
+
+@_sums.defjvp
+def _sums_jvp(
+    primals: tuple[tuple[Array, ...]], tangents: tuple[tuple[Array, ...]]
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    # A reduction of several arrays at once has no derivative of its own in JAX.
+    return _sums(*primals), tuple(jnp.sum(tangent, axis=2) for tangent in tangents[0])
 
 
 def _added(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -99,11 +99,12 @@ class PairPotential(Potential):
         pairs = source.search.pairs(batch)
         energy, slope = self.truncated(pairs.r2, *self._parameters(batch, pairs, source.elements))
         energy, slope = jnp.where(pairs.inside, energy, 0.0), jnp.where(pairs.inside, slope, 0.0)
-        forces, virial = _forces_and_virial(slope, pairs)
+        x, y, z = slope * pairs.dx, slope * pairs.dy, slope * pairs.dz
+        energies, *forces = pairs.totals(energy, x, y, z)
         return batch.replace(
-            energy=0.5 * jnp.sum(pairs.total(energy), axis=1),
-            forces=forces,
-            stress=stress_from(virial, batch),
+            energy=0.5 * jnp.sum(energies, axis=1),
+            forces=jnp.stack(forces, axis=2),
+            stress=stress_from(_virial(x, y, z, pairs), batch),
             neighbors=source,
         )
 
@@ -130,23 +131,14 @@ class PairPotential(Potential):
         return f"no parameters for the pair {name}; give them as pairs: {{{name}: [{expected}]}}"
 
 
-def _forces_and_virial(
-    slope: Float[Array, "S N K"], pairs: Pairs
-) -> tuple[Float[Array, "S N 3"], Float[Array, "S 3 3"]]:
-    """Sums over the last axis of separate arrays for x, y and z: that is the layout XLA is fast with on a CPU."""
-    x, y, z = slope * pairs.dx, slope * pairs.dy, slope * pairs.dz
-    forces = jnp.stack([pairs.total(component) for component in (x, y, z)], axis=2)
-
-    def half_sum(products: Float[Array, "S N K"]) -> Float[Array, " S"]:
-        return 0.5 * jnp.sum(pairs.total(products), axis=1)
-
-    yz, xz, xy = half_sum(y * pairs.dz), half_sum(x * pairs.dz), half_sum(x * pairs.dy)
-    rows = (
-        (half_sum(x * pairs.dx), xy, xz),
-        (xy, half_sum(y * pairs.dy), yz),
-        (xz, yz, half_sum(z * pairs.dz)),
-    )
-    return forces, jnp.stack([jnp.stack(row, axis=1) for row in rows], axis=1)
+def _virial(
+    x: Float[Array, "S N K"], y: Float[Array, "S N K"], z: Float[Array, "S N K"], pairs: Pairs
+) -> Float[Array, "S 3 3"]:
+    """Of pair forces (x, y, z). In a pass of its own, which XLA leaves out where no stress is asked for."""
+    products = x * pairs.dx, y * pairs.dy, z * pairs.dz, y * pairs.dz, x * pairs.dz, x * pairs.dy
+    xx, yy, zz, yz, xz, xy = (0.5 * jnp.sum(sums, axis=1) for sums in pairs.totals(*products))
+    rows = (xx, xy, xz), (xy, yy, yz), (xz, yz, zz)
+    return jnp.stack([jnp.stack(row, axis=1) for row in rows], axis=1)
 
 
 def _prepared(batch: Batch, potential: Potential) -> PairSource:
