@@ -112,7 +112,8 @@ def put(
 
 
 def index_select(batch: Batch, indices: Any) -> Batch:
-    """The slots of a batch at these indices, in their order, or where a mask (S,) is true."""
+    """The slots of a batch at these indices, in their order, or where a mask (S,) is true. In NumPy arrays: JAX would
+    compile a program for each number of indices."""
     indices = np.asarray(indices)
     if indices.dtype == bool:
         if indices.shape != (batch.n_systems,):
@@ -124,7 +125,7 @@ def index_select(batch: Batch, indices: Any) -> Batch:
         raise IndexError(f"the indices {indices.tolist()} are not all among the {batch.n_systems} slots")
 
     def select(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf[indices], tree)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[indices], tree)
 
     clock = batch.clock
     if clock is not None:
