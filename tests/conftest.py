@@ -7,6 +7,8 @@ function is called. It has to be in place before the first import of adiabat, so
 import os
 from pathlib import Path
 
+import jaxtyping
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("adiabat", "beartype.beartype")
@@ -16,3 +18,11 @@ install_import_hook("adiabat", "beartype.beartype")
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax-tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+@pytest.fixture
+def unchecked():
+    """Annotations are not checked, as in a user's program: what is wrong has to be told by the code itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

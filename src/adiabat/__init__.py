@@ -5,8 +5,9 @@
 >>> result.energy, result.error           # doctest: +SKIP
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adiabat.lazy import lazily
 
 if TYPE_CHECKING:
     from adiabat.runs import energy, evaluate, load
@@ -14,9 +15,5 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "energy", "evaluate", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    # Imported when first used: `adiabat --help` answers without loading JAX.
-    if name in ("energy", "evaluate", "load"):
-        return getattr(import_module("adiabat.runs"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# `adiabat --help` answers without loading JAX.
+__getattr__ = lazily(__name__, {"adiabat.runs": ("energy", "evaluate", "load")})

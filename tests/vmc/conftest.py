@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import jax
-import jaxtyping
 import pytest
 
 # Makes the wavefunctions of `vmc_toys.py` importable, here and in the processes that tests start.
@@ -16,11 +15,3 @@ def x64():
     """The scope in which a Driver traces and runs everything: 64-bit types exist where they are asked for."""
     with jax.enable_x64(True):
         yield
-
-
-@pytest.fixture
-def unchecked():
-    """Annotations are not checked, as in a user's program: what is wrong has to be told by the code itself."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,7 +1,8 @@
 """Classical nuclei: batches of structures, potentials, and what moves them. Each name is imported when first used."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adiabat.lazy import lazily
 
 if TYPE_CHECKING:
     from adiabat.atoms.ase_conversion import from_ase, read_data, to_ase
@@ -82,9 +83,4 @@ _HOMES = {
     "adiabat.atoms.size_aware_sampler": ("SizeAwareSampler",),
 }  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOMES)

@@ -17,14 +17,12 @@ import numpy as np
 from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.user_fields import UserFields, fields_of, fields_of_batch, given_name, merged
-from adiabat.engine import Clock
+from adiabat.engine import VACANT, Clock
 from adiabat.errors import InputError
 
 __all__ = ["append", "batch_from", "index_select", "num_graphs", "num_nodes", "put", "to_data_list"]
 
 PER_ATOM = ("positions", "numbers", "masses", "velocities", "forces", "fixed")
-EMPTY = -1
-"""System id and status of an empty slot."""
 
 
 def batch_from(
@@ -60,10 +58,10 @@ def batch_from(
         raise InputError(f"{len(data)} systems do not fit into {n_slots} slots")
     if n_slots < 1 or n_slot_atoms < 1:
         raise InputError(f"a batch of {n_slots} slots for {n_slot_atoms} atoms is none: expected at least one of each")
-    ids = [EMPTY if system.system_id is None else system.system_id for system in data]
+    ids = [VACANT if system.system_id is None else system.system_id for system in data]
     clock = None
-    if any(i != EMPTY for i in ids):
-        clock = Clock.start(seed, n_slots, EMPTY, [EMPTY] * n_slots)
+    if any(i != VACANT for i in ids):
+        clock = Clock.start(seed, n_slots, VACANT, [VACANT] * n_slots)
     batch = _empty(n_slots, n_slot_atoms, fields_of(data) if fields is None else fields).replace(clock=clock)
     return put(batch, range(len(data)), data, status=status)
 
@@ -202,7 +200,7 @@ def _clear(batch: Batch, slot: int) -> None:
     batch.masses[slot] = 1
     if batch.clock is not None:
         for name in ("system_id", "status"):
-            getattr(batch.clock, name)[slot] = EMPTY
+            getattr(batch.clock, name)[slot] = VACANT
         for name in ("age", "stage_age", "attempt"):
             getattr(batch.clock, name)[slot] = 0
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.dynamics_stage import fmax
 from adiabat.config.suggestions import did_you_mean
-from adiabat.engine import HookStageEnum
+from adiabat.engine import HookStageEnum, checked_frequency
 from adiabat.errors import InputError
 
 __all__ = ["ConvergenceHook"]
@@ -107,9 +107,6 @@ class ConvergenceHook:
         target_status: int | None = None,
         frequency: int = 1,
     ) -> None:
-        every: Any = frequency
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InputError(f"the frequency of a ConvergenceHook is {frequency!r}; expected a positive integer")
         given: Any = FMAX if criteria is None else criteria
         many = [given] if isinstance(given, Mapping) else given
         if not isinstance(many, Sequence) or isinstance(many, (str, bytes)) or not many:
@@ -117,7 +114,7 @@ class ConvergenceHook:
         self.criteria = tuple(_criterion(each) for each in many)
         self.source_status = source_status
         self.target_status = target_status
-        self.frequency = frequency
+        self.frequency = checked_frequency(frequency, "a ConvergenceHook")
 
     @classmethod
     def from_fmax(

@@ -17,6 +17,7 @@ from adiabat.atoms.sinks import Sink
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 from adiabat.engine import Driver, InFlight, Ledger
 from adiabat.engine import FusedStage as Fused
+from adiabat.engine.fused import in_a_row
 from adiabat.errors import InputError
 
 __all__ = ["FusedStage", "fuse_dynamics"]
@@ -211,11 +212,11 @@ def fuse_dynamics(*stages: Any) -> FusedStage:
 
     What else a FusedStage was given (hooks, sampler, sinks, n_steps, and so on) is kept; sinks of several add up.
     """
-    pairs: list[tuple[int, BaseDynamics]] = []
+    groups: list[list[tuple[int, BaseDynamics]]] = []
     kept: dict[str, Any] = {"hooks": [], "sinks": []}
     for stage in stages:
         if isinstance(stage, FusedStage):
-            parts = list(stage.sub_stages)
+            groups.append(list(stage.sub_stages))
             kept["hooks"] += stage.hooks
             kept["sinks"] += stage.sinks
             for name in ("sampler", "init_fn", "n_steps"):
@@ -225,9 +226,7 @@ def fuse_dynamics(*stages: Any) -> FusedStage:
             kept["max_batch_size"] = min(kept.get("max_batch_size", stage.max_batch_size), stage.max_batch_size)
             kept["compile_step"] = kept.get("compile_step", False) or stage.compile_step
         elif isinstance(stage, BaseDynamics):
-            parts = [(0, stage)]
+            groups.append([(0, stage)])
         else:
             raise TypeError(f"only dynamics can be joined with +; got {type(stage).__name__}")
-        offset = pairs[-1][0] + 1 - parts[0][0] if pairs else 0
-        pairs += [(code + offset, dynamics) for code, dynamics in parts]
-    return FusedStage(pairs, **kept)
+    return FusedStage(in_a_row(groups), **kept)

@@ -11,7 +11,7 @@ import numpy as np
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.dynamics_stage import as_batch
 from adiabat.atoms.potentials.potential import Potential
-from adiabat.engine import Clock, Driver, FusedStage
+from adiabat.engine import VACANT, Clock, Driver, FusedStage
 
 if TYPE_CHECKING:
     from adiabat.atoms.dynamics import BaseDynamics
@@ -129,7 +129,7 @@ class Handle(abc.ABC):
         clock = Clock.start(self.seed, batch.n_systems, self.fused.first_status)
         return clock.replace(
             status=np.where(there, clock.status, self.fused.exit_status).astype(np.int32),
-            system_id=np.where(there, clock.system_id, -1).astype(np.int32),
+            system_id=np.where(there, clock.system_id, VACANT).astype(np.int32),
         )
 
     def _entering(self, clock: Clock) -> Clock:

@@ -1,6 +1,6 @@
 """The loop every simulation runs on. It knows no physics."""
 
-from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, StopRun
+from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, StopRun, checked_frequency
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
@@ -10,9 +10,10 @@ from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.resume import CheckpointMisfit, surroundings
 from adiabat.engine.signals import SignalHandler
 from adiabat.engine.stage import Convergence, Stage
-from adiabat.engine.state import Clock, State, over_systems
+from adiabat.engine.state import VACANT, Clock, State, over_systems
 
 __all__ = [
+    "VACANT",
     "AbstractCallback",
     "CheckpointDamaged",
     "CheckpointMisfit",
@@ -34,6 +35,7 @@ __all__ = [
     "Stage",
     "State",
     "StopRun",
+    "checked_frequency",
     "over_systems",
     "surroundings",
 ]

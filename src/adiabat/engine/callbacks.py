@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from adiabat.errors import InputError
+
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
 
-__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "Rows", "StopRun"]
+__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "Rows", "StopRun", "checked_frequency"]
 
 LogData = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -30,6 +32,13 @@ class HookStageEnum(enum.IntEnum):
     AFTER_POST_UPDATE = 6
     AFTER_STEP = 7
     ON_CONVERGE = 8
+
+
+def checked_frequency(frequency: Any, name: str) -> int:
+    """The frequency of a hook of this name, which has to be a positive integer, or an `InputError`."""
+    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+        raise InputError(f"the frequency of {name} is {frequency!r}; expected a positive integer")
+    return frequency
 
 
 @runtime_checkable

@@ -43,11 +43,12 @@ class ProgramCache:
         """This cache if it has the same hooks compiled in, else an empty one."""
         if [hook.identity for hook in traced] == [hook.identity for hook in self.traced]:
             return self
-        return ProgramCache(self._tell, self._timings, self.placement.mesh, traced)
+        return self.anew(traced)
 
-    def anew(self) -> ProgramCache:
-        """An empty cache: for systems whose arrays have other shapes."""
-        return ProgramCache(self._tell, self._timings, self.placement.mesh, self.traced)
+    def anew(self, traced: Sequence[TracedHook] | None = None) -> ProgramCache:
+        """An empty cache: for systems whose arrays have other shapes, or for other hooks."""
+        hooks = self.traced if traced is None else traced
+        return ProgramCache(self._tell, self._timings, self.placement.mesh, hooks)
 
     def advance(self, subs: Sequence[SubStage], state: State) -> Program:
         """(state, (step, n)) -> Advanced, for states like `state` (arrays or shapes)."""
@@ -157,11 +158,11 @@ def _entered(sub: SubStage, primed: bool) -> Callable[[State, Any], Entered]:
             systems = where_systems(entering, systems, before.systems)
         systems, own = strongly_typed((systems, own))
         nobody = jnp.zeros(before.n_systems, jnp.bool_)
-        converged, unsound, outgrown = nobody, stage.unsound(systems), stage.outgrown(systems)
-        if stage.convergence is not None and getattr(stage.convergence, "traced", False):
-            converged = entering & stage.convergence.evaluate(before.replace(systems=systems, own=own))
-        flags = [nobody if flag is None else entering & flag for flag in (unsound, outgrown)]
-        return Entered(systems, own, converged, *flags)
+        convergence, converged = stage.compiled_convergence, None
+        if convergence is not None:
+            converged = convergence.evaluate(before.replace(systems=systems, own=own))
+        flags = (converged, stage.unsound(systems), stage.outgrown(systems))
+        return Entered(systems, own, *(nobody if flag is None else entering & flag for flag in flags))
 
     return entered
 

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adiabat.engine.callbacks import AbstractCallback, HookStageEnum, LogData, StopRun
+from adiabat.engine.callbacks import AbstractCallback, HookStageEnum, LogData, StopRun, checked_frequency
 from adiabat.engine.fused import SubStage
 from adiabat.engine.program import TracedHook
-from adiabat.errors import InputError, InputTypeError
+from adiabat.errors import InputTypeError
 
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
@@ -173,7 +173,7 @@ class Dispatcher:
         name = getattr(callback, "__name__", type(callback).__name__)
         if isinstance(callback, AbstractCallback):
             self.objects.append(callback)
-            frequency = _frequency(callback, name)
+            frequency = checked_frequency(getattr(callback, "frequency", 1), name)
             return [
                 (method, _Entry(getattr(callback, method), frequency, name))
                 for method in STEP_METHODS
@@ -190,7 +190,7 @@ class Dispatcher:
 
     def _hook_entries(self, hook: Any, name: str, sub: SubStage | None) -> list[tuple[str, _Entry]]:
         stages = hook.stages if hasattr(hook, "stages") else (hook.stage,)
-        frequency = _frequency(hook, name)
+        frequency = checked_frequency(getattr(hook, "frequency", 1), name)
         if hasattr(hook, "__exit__") or hasattr(hook, "close"):
             self._closing.append(hook)
         entries = []
@@ -206,13 +206,6 @@ class Dispatcher:
 
 def _overrides(callback: AbstractCallback, method: str) -> bool:
     return getattr(type(callback), method) is not getattr(AbstractCallback, method)
-
-
-def _frequency(hook: Any, name: str) -> int:
-    frequency = getattr(hook, "frequency", 1)
-    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
-        raise InputError(f"the frequency of {name} is {frequency!r}; expected a positive integer")
-    return frequency
 
 
 def _plain(function: Callable[..., Any], name: str) -> Callable[[int, LogData, Any], None]:

@@ -13,10 +13,10 @@ from jaxtyping import Int
 
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
 from adiabat.engine.fused import FusedStage, Renewable, SubStage, sharing_compute
-from adiabat.engine.occupancy import VACANT, Mask, Occupancy
-from adiabat.engine.program import Advanced, Entered, require_same
+from adiabat.engine.occupancy import Mask, Occupancy
+from adiabat.engine.program import Advanced, Entered, require_same, who_outgrew
 from adiabat.engine.stage import Stage
-from adiabat.engine.state import CONVERGED, FAILED, Clock, PyTree, State, strongly_typed
+from adiabat.engine.state import CONVERGED, FAILED, VACANT, Clock, PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
 from adiabat.errors import InputError
 
@@ -223,8 +223,8 @@ class Execution(Occupancy):
         """Steps until a convergence is to be evaluated on the host."""
         steps = 2**31
         for sub in self._limited:
-            convergence = sub.stage.convergence
-            if convergence is not None and not getattr(convergence, "traced", False):
+            convergence = sub.stage.host_convergence
+            if convergence is not None:
                 age = self.stage_age[self.members(sub)]
                 steps = min(steps, int(np.min(convergence.frequency - age % convergence.frequency)))
         return max(steps, 1)
@@ -234,17 +234,15 @@ class Execution(Occupancy):
         masks: dict[int, Mask] = {}
         converged = self._nobody
         for sub in self._limited:
-            members, convergence = self.members(sub) & (self.ended != FAILED), sub.stage.convergence
-            mask = self._nobody
+            members, convergence = self.members(sub) & (self.ended != FAILED), sub.stage.host_convergence
+            mask, reached = self._nobody, members & (self.ended == CONVERGED)
             if sub.stage.n_steps is not None:
                 mask = members & (self.stage_age >= sub.stage.n_steps)
             if convergence is not None:
-                reached = members & (self.ended == CONVERGED)
-                if not getattr(convergence, "traced", False):
-                    due = members & (self.stage_age > 0) & (self.stage_age % convergence.frequency == 0)
-                    if due.any():
-                        reached = due & np.asarray(convergence.evaluate(self.view(sub)), np.bool_)
-                mask, converged = mask | reached, converged | reached
+                due = members & (self.stage_age > 0) & (self.stage_age % convergence.frequency == 0)
+                if due.any():
+                    reached = due & np.asarray(convergence.evaluate(self.view(sub)), np.bool_)
+            mask, converged = mask | reached, converged | reached
             if mask.any():
                 masks[sub.code] = mask
         return masks, converged
@@ -304,11 +302,8 @@ class Execution(Occupancy):
         return grown
 
     def _too_large(self, systems: PyTree) -> Mask:
-        flags = [sub.stage.outgrown(systems) for sub in self.compiled]
-        found = self._nobody
-        for flag in flags:
-            found = found if flag is None else found | (np.asarray(flag) & self.moving)
-        return found
+        outgrown = who_outgrew(self.compiled, systems)
+        return self._nobody if outgrown is None else np.asarray(outgrown) & self.moving
 
     def _enter(
         self, entering: Mapping[SubStage, Mask], came_from: Int[np.ndarray, " S"] | None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from adiabat.engine.stage import Stage
 from adiabat.errors import InputError, InputTypeError
 
-__all__ = ["FusedStage", "Renewable", "SubStage", "fuse", "sharing_compute"]
+__all__ = ["FusedStage", "Renewable", "SubStage", "fuse", "in_a_row", "sharing_compute"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +117,26 @@ class FusedStage:
 
 def fuse(*stages: Any) -> FusedStage:
     """One FusedStage of stages and FusedStages in this order; later codes are renumbered to follow on."""
-    pairs: list[tuple[int, Stage]] = []
+    groups: list[list[tuple[int, Stage]]] = []
     for stage in stages:
         if isinstance(stage, FusedStage):
-            parts = [(sub.code, sub.stage) for sub in stage.sub_stages]
+            groups.append([(sub.code, sub.stage) for sub in stage.sub_stages])
         elif isinstance(getattr(stage, "stage", stage), Stage):
-            parts = [(0, getattr(stage, "stage", stage))]
+            groups.append([(0, getattr(stage, "stage", stage))])
         else:
             raise TypeError(f"only stages can be joined with +; got {type(stage).__name__}")
-        offset = pairs[-1][0] + 1 - parts[0][0] if pairs else 0
-        pairs += [(code + offset, part) for code, part in parts]
     first = stages[0]
     entry = first.entry_status if isinstance(first, FusedStage) else None
-    return FusedStage(pairs, entry_status=entry)
+    return FusedStage(in_a_row(groups), entry_status=entry)
+
+
+def in_a_row(groups: Sequence[Sequence[tuple[int, T]]]) -> list[tuple[int, T]]:
+    """(code, stage) pairs of several fused stages as those of one: later codes are renumbered to follow on."""
+    pairs: list[tuple[int, T]] = []
+    for group in groups:
+        offset = pairs[-1][0] + 1 - group[0][0] if pairs else 0
+        pairs += [(code + offset, stage) for code, stage in group]
+    return pairs
 
 
 def sharing_compute(subs: Sequence[SubStage]) -> list[list[SubStage]]:

@@ -10,7 +10,7 @@ import numpy as np
 from adiabat.engine.execution import Execution
 from adiabat.engine.ledger import Ledger, Outcome
 from adiabat.engine.occupancy import FAILED_STATUS
-from adiabat.engine.state import CONVERGED, PyTree
+from adiabat.engine.state import CONVERGED, VACANT, PyTree
 
 __all__ = ["Finished", "InFlight", "Outlet", "Source"]
 
@@ -96,7 +96,7 @@ class InFlight:
         """Who has ended and was not delivered yet."""
         clock, last, found = execution.state.clock, execution.last_stage, []
         ids, ages = np.asarray(clock.system_id), np.asarray(clock.age)
-        for slot in np.flatnonzero(~execution.moving & (ids >= 0)).tolist():
+        for slot in np.flatnonzero(~execution.moving & (ids != VACANT)).tolist():
             failed = execution.status[slot] == FAILED_STATUS
             stage, reason = execution.failures.get(slot, (last.label, ""))
             outcome = Outcome.FAILED if failed else Outcome.DONE
@@ -108,7 +108,8 @@ class InFlight:
     def _deliver(self, execution: Execution, finished: list[Finished]) -> Sequence[Finished]:
         batch = execution.last_stage.stage.as_batch(execution.state)
         left = [] if self.outlet is None else self.outlet.deliver(batch, finished)
-        taken = [each for each in finished if each not in left]
+        waiting = {each.slot for each in left}
+        taken = [each for each in finished if each.slot not in waiting]
         for each in taken:
             self.ledger.close(each.system_id, each.outcome, steps=each.steps, stage=each.stage, reason=each.reason)
         execution.vacate([each.slot for each in taken])

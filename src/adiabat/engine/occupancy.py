@@ -9,13 +9,12 @@ from jaxtyping import Bool, Int
 
 from adiabat.engine.compiling import Tell
 from adiabat.engine.fused import FusedStage, SubStage
-from adiabat.engine.state import CONVERGED, State
+from adiabat.engine.state import CONVERGED, VACANT, State
 
-__all__ = ["FAILED_STATUS", "VACANT", "Mask", "Occupancy"]
+__all__ = ["FAILED_STATUS", "Mask", "Occupancy"]
 
 Mask = Bool[np.ndarray, " S"]
 Column = Int[np.ndarray, " S"]
-VACANT = -1  # the system id of a slot in which nobody is
 FAILED_STATUS = -1  # of a system that failed
 
 

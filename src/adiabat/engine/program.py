@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Int, Shaped
 from adiabat.engine.fused import SubStage, sharing_compute
 from adiabat.engine.state import CONVERGED, FAILED, GOING, PyTree, State
 
-__all__ = ["CAPACITY", "Advanced", "Entered", "StepProgram", "TracedHook"]
+__all__ = ["CAPACITY", "Advanced", "Entered", "StepProgram", "TracedHook", "who_outgrew"]
 
 CAPACITY = 256  # steps, and rows of metrics, that one call of a program can hold
 PHASES = ("pre_update", "compute", "post_update")
@@ -155,8 +155,8 @@ class StepProgram:
         """Who has converged, by the criteria that are compiled in and due at this age in the sub-stage."""
         found = jnp.zeros(state.n_systems, jnp.bool_)
         for sub in self.subs:
-            convergence = sub.stage.convergence
-            if convergence is not None and getattr(convergence, "traced", False):
+            convergence = sub.stage.compiled_convergence
+            if convergence is not None:
                 due = (state.clock.status == sub.code) & (state.clock.stage_age % convergence.frequency == 0)
                 found |= due & jnp.asarray(convergence.evaluate(self._view(state, sub)))
         return found
@@ -182,7 +182,7 @@ class StepProgram:
             before, count, _, rows = carry
             after = self._step(before, step + count)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
-            active, outgrown = self._active(before), self._outgrown(after.systems)
+            active, outgrown = self._active(before), who_outgrew(self.subs, after.systems)
             if outgrown is not None:
                 stop = jnp.any(outgrown & active)
                 too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
@@ -223,10 +223,6 @@ class StepProgram:
             inside = clock.status == sub.code
             found |= inside if sub.stage.n_steps is None else inside & (clock.stage_age < sub.stage.n_steps)
         return found & (clock.ended == GOING)
-
-    def _outgrown(self, systems: PyTree) -> Bool[Array, " S"] | None:
-        found = [flags for sub in self.subs if (flags := sub.stage.outgrown(systems)) is not None]
-        return jnp.stack(found).any(axis=0) if found else None
 
     def _view(self, state: State, sub: SubStage) -> State:
         """The state as a phase of `sub` sees it."""
@@ -279,6 +275,12 @@ class StepProgram:
             else:
                 state = lax.cond(step % hook.frequency == 0, applied, lambda before: before, state)
         return state
+
+
+def who_outgrew(subs: Sequence[SubStage], systems: PyTree) -> Bool[Array, " S"] | None:
+    """Systems that do not fit into their arrays; None if none of these sub-stages has arrays that can be too small."""
+    found = [flags for sub in subs if (flags := sub.stage.outgrown(systems)) is not None]
+    return jnp.stack(found).any(axis=0) if found else None
 
 
 def where_systems(mask: Bool[Array, " S"], new: PyTree, old: PyTree) -> PyTree:

@@ -54,6 +54,16 @@ class Stage(abc.ABC):
         False  # whether a rejected step fails its system, as it was before, instead of being tried again
     )
 
+    @property
+    def compiled_convergence(self) -> Convergence | None:
+        """The criterion, if it is compiled into the step."""
+        return self.convergence if getattr(self.convergence, "traced", False) else None
+
+    @property
+    def host_convergence(self) -> Convergence | None:
+        """The criterion, if it is evaluated on the host."""
+        return None if self.compiled_convergence is not None else self.convergence
+
     def prime(self, systems: PyTree) -> PyTree:
         """The systems with everything `init` and the phases rely on, such as forces; called before `init` for systems
         that do not come from a sub-stage of the same `shared_compute` (compiled)."""

@@ -14,11 +14,14 @@ from jaxtyping import Array, Key
 
 from adiabat.errors import InputError
 
-__all__ = ["CONVERGED", "FAILED", "GOING", "Clock", "PyTree", "State", "over_systems", "strongly_typed"]
+__all__ = ["CONVERGED", "FAILED", "GOING", "VACANT", "Clock", "PyTree", "State", "over_systems", "strongly_typed"]
 
 PyTree: TypeAlias = Any
 Leaf: TypeAlias = Any  # an array; its shape alone while a program is being prepared
 T = TypeVar("T")
+
+VACANT = -1
+"""The system id of a slot in which nobody is."""
 
 GOING, CONVERGED, FAILED = 0, 1, 2
 """What `Clock.ended` says of a system in its present sub-stage."""

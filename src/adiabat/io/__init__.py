@@ -1,7 +1,8 @@
 """Files: structures in, metrics out, and the folder that holds a run. Each name is imported when first used."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adiabat.lazy import lazily
 
 if TYPE_CHECKING:
     from adiabat.io.atomic import atomic_file, write_json, write_text
@@ -36,9 +37,4 @@ _HOMES = {
     ),
 }  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOMES)

@@ -176,22 +176,9 @@ def _cif_frames(file: Path) -> Frames:
     from ase.io.cif import parse_cif
     from ase.io.formats import open_with_compression
 
-    index = 0
     with open_with_compression(str(file), "rb") as stream:
-        blocks = parse_cif(stream)
-        while True:
-            try:
-                block = next(blocks, None)
-            except Exception as error:
-                if index == 0:
-                    raise _no_structure(file, _reason(error)) from error
-                yield UnreadableFrame(str(file), index, f"{_reason(error)}; what follows it cannot be found")
-                return
-            if block is None:
-                return
-            if block.has_structure():
-                yield _parsed(file, index, partial(_crystal, block))
-                index += 1
+        blocks = (block for block in parse_cif(stream) if block.has_structure())
+        yield from _until_broken(file, blocks, lambda index, block: _parsed(file, index, partial(_crystal, block)))
 
 
 def _crystal(block: Any) -> Any:
@@ -240,18 +227,23 @@ def _any_frames(file: Path) -> Frames:
 
     # '@' in a file name is a letter here, not ASE's way of choosing frames.
     frames = ase.io.iread(str(file), index=":", do_not_split_by_at_sign=True)
+    yield from _until_broken(file, frames, lambda index, atoms: Frame(str(file), index, atoms))
+
+
+def _until_broken(file: Path, items: Iterator[Any], frame: Callable[[int, Any], Frame | UnreadableFrame]) -> Frames:
+    """The frames of what a reader gives, up to where it fails, which is the last: it cannot go on after that."""
     index = 0
     while True:
         try:
-            atoms = next(frames, None)
+            item = next(items, None)
         except Exception as error:
             if index == 0:
                 raise _no_structure(file, _reason(error)) from error
             yield UnreadableFrame(str(file), index, f"{_reason(error)}; what follows it cannot be found")
             return
-        if atoms is None:
+        if item is None:
             return
-        yield Frame(str(file), index, atoms)
+        yield frame(index, item)
         index += 1
 
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.atoms.batch import Batch
-from adiabat.atoms.integrators.relaxer import Relaxer, dot, mixed
-from adiabat.atoms.per_system import PerSystem, per_system
-from adiabat.config import setting
+from adiabat.atoms.integrators.inertial import InertialRelaxer, mixed
+from adiabat.atoms.integrators.relaxer import dot
+from adiabat.atoms.per_system import per_system
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class FIRE(Relaxer):
+class FIRE(InertialRelaxer):
     """A ball that rolls downhill, is turned towards the slope, and stops dead where it would roll up.
 
     By the rule of ASE, step for step; masses are 1, so times are in angstrom sqrt(amu/eV), about 10.2 fs::
@@ -30,25 +30,6 @@ class FIRE(Relaxer):
     Bitzek, Koskinen, Gaehler, Moseler and Gumbsch, Phys. Rev. Lett. 97, 170201 (2006). The number of steps downhill is
     compared with n_min before the present one is counted.
     """
-
-    dt: PerSystem = setting(0.1, above=0, unit="angstrom sqrt(amu/eV)", help="time step to begin with")
-    dt_max: PerSystem = setting(1.0, above=0, unit="angstrom sqrt(amu/eV)", help="longest time step")
-    n_min: int = setting(5, min=0, help="steps downhill before the time step grows")
-    f_inc: float = setting(1.1, min=1, help="growth of the time step")
-    f_dec: float = setting(0.5, above=0, max=1, help="shrinkage of the time step where it goes uphill")
-    alpha_start: float = setting(0.1, above=0, max=1, help="how far velocities are turned towards the forces")
-    f_alpha: float = setting(0.99, above=0, max=1, help="decay of that")
-
-    def start(self, batch: Batch, forces: Float[Array, "S M 3"]) -> dict[str, Any]:
-        """Rows of a system at rest, which has not gone uphill for having no velocity yet."""
-        per_slot = (batch.n_systems,)
-        return {
-            "velocity": jnp.zeros_like(forces),
-            "dt": per_system(self.dt, batch),
-            "alpha": jnp.full(per_slot, self.alpha_start, jnp.float64),
-            "n_downhill": jnp.zeros(per_slot, jnp.int32),
-            "resting": jnp.ones(per_slot, bool),
-        }
 
     def move(self, batch: Batch, forces: Float[Array, "S M 3"]) -> tuple[Float[Array, "S M 3"], dict[str, Any]]:
         """One step of the rule above."""

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.atoms.batch import Batch
-from adiabat.atoms.integrators.relaxer import Relaxer, dot, mixed
+from adiabat.atoms.integrators.inertial import InertialRelaxer, mixed
+from adiabat.atoms.integrators.relaxer import dot
 from adiabat.atoms.per_system import PerSystem, per_system
 from adiabat.config import setting
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class FIRE2(Relaxer):
+class FIRE2(InertialRelaxer):
     """FIRE with a semi-implicit Euler step, which goes back where it went uphill.
 
     Visits the points that ASE's FIRE2 visits; masses are 1, so times are in angstrom sqrt(amu/eV), about 10.2 fs::
@@ -33,25 +34,9 @@ class FIRE2(Relaxer):
     which the system rests: P is not asked for, and the step goes on from ``v += dt F``.
     """
 
-    dt: PerSystem = setting(0.1, above=0, unit="angstrom sqrt(amu/eV)", help="time step to begin with")
-    dt_max: PerSystem = setting(1.0, above=0, unit="angstrom sqrt(amu/eV)", help="longest time step")
     dt_min: PerSystem = setting(2e-3, above=0, unit="angstrom sqrt(amu/eV)", help="shortest time step")
     n_min: int = setting(20, min=0, help="steps downhill before the time step grows")
-    f_inc: float = setting(1.1, min=1, help="growth of the time step")
-    f_dec: float = setting(0.5, above=0, max=1, help="shrinkage of the time step where it goes uphill")
     alpha_start: float = setting(0.25, above=0, max=1, help="how far velocities are turned towards the forces")
-    f_alpha: float = setting(0.99, above=0, max=1, help="decay of that")
-
-    def start(self, batch: Batch, forces: Float[Array, "S M 3"]) -> dict[str, Any]:
-        """Rows of a system at rest."""
-        per_slot = (batch.n_systems,)
-        return {
-            "velocity": jnp.zeros_like(forces),
-            "dt": per_system(self.dt, batch),
-            "alpha": jnp.full(per_slot, self.alpha_start, jnp.float64),
-            "n_downhill": jnp.zeros(per_slot, jnp.int32),
-            "resting": jnp.ones(per_slot, bool),
-        }
 
     def move(self, batch: Batch, forces: Float[Array, "S M 3"]) -> tuple[Float[Array, "S M 3"], dict[str, Any]]:
         """One step of the rule above: on, or back."""

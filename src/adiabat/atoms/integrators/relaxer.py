@@ -92,12 +92,3 @@ class Relaxer(BaseDynamics, abc.ABC):
 def dot(a: Float[Array, "S M 3"], b: Float[Array, "S M 3"]) -> Float[Array, " S"]:
     """Scalar products over all coordinates of each system."""
     return jnp.sum(a * b, axis=(1, 2))
-
-
-def mixed(
-    velocity: Float[Array, "S M 3"], forces: Float[Array, "S M 3"], alpha: Float[Array, " S"]
-) -> Float[Array, "S M 3"]:
-    """``(1 - alpha) v + alpha F |v| / |F|``: velocities turned towards the forces; without forces, as they are."""
-    norm = jnp.sqrt(dot(forces, forces))
-    along = jnp.where(norm > 0, jnp.sqrt(dot(velocity, velocity)) / jnp.where(norm > 0, norm, 1.0), 0.0)
-    return (1 - alpha)[:, None, None] * velocity + (alpha * along)[:, None, None] * forces
