@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["AdiabatError", "InputError", "InputTypeError", "Interrupted", "NumericalError", "OutputError"]
+__all__ = [
+    "AdiabatError",
+    "InputError",
+    "InputRuntimeError",
+    "InputTypeError",
+    "Interrupted",
+    "NumericalError",
+    "OutputError",
+]
 
 
 class AdiabatError(Exception):
@@ -25,6 +33,10 @@ class InputError(AdiabatError, ValueError):
 
 class InputTypeError(InputError, TypeError):
     """The user gave an object of the wrong kind, such as something that is no optimizer."""
+
+
+class InputRuntimeError(InputError, RuntimeError):
+    """Two things that the user gave do not go together, such as a potential without stress and a cell relaxation."""
 
 
 class NumericalError(AdiabatError, ArithmeticError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -35,12 +34,6 @@ def test_help_and_lists_import_nothing_heavy(words):
     )
     done = python(code)
     assert done.returncode == 0, done.stderr
-
-
-def test_help_answers_in_a_fraction_of_a_second():
-    started = time.perf_counter()
-    assert python("import sys; from adiabat.cli.main import main; sys.exit(main(['--help']))").returncode == 0
-    assert time.perf_counter() - started < 0.3
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -178,7 +178,7 @@ def test_a_function_serves_as_a_schedule_in_python():
         ("=-1", ": expected a number > 0, got '-1'"),
         (
             "=fast",
-            ": unknown schedule 'fast'; there is auto, constant, cosine, piecewise, standard, warmup, or your own",
+            ": unknown schedule 'fast'; there is auto, constant, cosine, linear, piecewise, standard, warmup, or ",
         ),
         (".rate=0", ": expected a number > 0, got '0'"),
         ("=[1]", ": expected a kind of schedule or a number > 0, got "),

@@ -13,10 +13,10 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.convergence import ConvergenceHook
 from adiabat.atoms.dynamics_stage import Criterion, DynamicsStage
 from adiabat.atoms.handle import Handle
-from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.potentials.potential import Potential
+from adiabat.config import WIRED, setting, wired
 from adiabat.engine import FusedStage
-from adiabat.errors import InputError
+from adiabat.errors import InputError, InputRuntimeError
 
 __all__ = ["BaseDynamics"]
 
@@ -50,12 +50,12 @@ class BaseDynamics(Handle):
         If the potential does not give what this dynamics needs.
     """
 
-    model: Potential = field(kw_only=False)
-    hooks: list[Any] = field(default_factory=list)
-    convergence_hook: ConvergenceHook | Mapping[str, Any] | None = None
-    n_steps: int | None = None
-    exit_status: int = 1
-    stress: bool = False
+    model: Potential = field(kw_only=False, metadata=WIRED)
+    hooks: list[Any] = field(default_factory=list, metadata=WIRED)
+    convergence_hook: ConvergenceHook | Mapping[str, Any] | None = wired()
+    n_steps: int | None = setting(None, min=0, help="steps of a system in this stage, at most; null: no limit")
+    exit_status: int = wired(1)
+    stress: bool = wired(False)
 
     __needs_keys__: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     """What the potential has to give."""
@@ -65,7 +65,7 @@ class BaseDynamics(Handle):
             raise TypeError(f"the model of {type(self).__name__} is a Potential; got {type(self.model).__name__}")
         missing = self.__needs_keys__ - self.model.gives
         if missing:
-            raise RuntimeError(
+            raise InputRuntimeError(
                 f"{type(self).__name__} needs {' and '.join(sorted(missing))} from its potential, and "
                 f"{self.model.name} gives {' and '.join(sorted(self.model.gives))}"
             )
@@ -98,7 +98,7 @@ class BaseDynamics(Handle):
         InputError
             If not, saying which and why.
         """
-        check_lengths(self, batch.n_systems)
+        del batch
 
     def observables(self, batch: Batch) -> Mapping[str, Any]:
         """Numbers (S,) of the step for the log, besides energy and fmax."""
@@ -118,9 +118,14 @@ class BaseDynamics(Handle):
         return replace(self._alone, n_steps=self.n_steps)
 
     @property
-    def _alone(self) -> DynamicsStage:
+    def criterion(self) -> ConvergenceHook | None:
+        """When a system has had enough; None: never."""
         assert not isinstance(self.convergence_hook, Mapping)
-        hook = self.convergence_hook
+        return self.convergence_hook
+
+    @property
+    def _alone(self) -> DynamicsStage:
+        hook = self.criterion
         return DynamicsStage(
             name=self.name,
             dynamics=self,
@@ -175,7 +180,7 @@ class BaseDynamics(Handle):
 
     def __repr__(self) -> str:
         parts = [self.model.name]
-        parts += [repr(self.convergence_hook)] if self.convergence_hook is not None else []
+        parts += [repr(self.criterion)] if self.criterion is not None else []
         parts += [f"n_steps={self.n_steps}"] if self.n_steps is not None else []
         parts += [f"{len(self.hooks)} hooks"] if self.hooks else []
         return f"{type(self).__name__}({', '.join(parts)})"

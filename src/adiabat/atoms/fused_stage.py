@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batch import Batch
+from adiabat.atoms.batching import batch_from
 from adiabat.atoms.buckets import slot_size
 from adiabat.atoms.dynamics import BaseDynamics
 from adiabat.atoms.handle import Handle
 from adiabat.atoms.in_flight import SamplerSource, SinkOutlet
+from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.sinks import Sink
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 from adiabat.engine import Driver, InFlight, Ledger
@@ -192,15 +195,25 @@ class FusedStage(Handle):
         assert self.sampler is not None
         if self._driver is None or self._driver.in_flight is None or self._driver.done:
             self._forget()
+            for part in self.parts:
+                check_lengths(part, len(self.sampler.dataset))
             n_slots = min(self.max_batch_size, len(self.sampler.dataset))
             n_slot_atoms = slot_size(int(self.sampler.n_atoms.max()))
             source = SamplerSource(
-                self.sampler, self._prepared, n_slots, n_slot_atoms, init_fn=self.init_fn, check=self._known
+                self.sampler, self._prepared, n_slots, n_slot_atoms, init_fn=self.init_fn, check=self._usable
             )
             flight = InFlight(source, SinkOutlet(self.sinks) if self.sinks else None)
             self.ledger = flight.ledger
             self._driver = Driver(self.fused, seed=self.seed, in_flight=flight, callbacks=self._outer_hooks)
         return self._driver
+
+    def _usable(self, data: AtomicData) -> None:
+        """Raise `InputError` for a system with which nothing can be begun."""
+        data.check()
+        one = batch_from([data])
+        self._known(one)
+        for part in self.parts:
+            part.check(one)
 
     @property
     def _outer_hooks(self) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.dynamics_stage import as_batch
+from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.potentials.potential import Potential
 from adiabat.engine import VACANT, Clock, Driver, FusedStage
 
@@ -86,6 +87,7 @@ class Handle(abc.ABC):
         if self._driver is None or batch is not self._returned:
             self._forget()
             for part in self.parts:
+                check_lengths(part, batch.n_systems)
                 part.check(batch)
             self._known(batch)
             batch = self._prepared(batch)

@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.batching import batch_from, put
+from adiabat.atoms.dynamics_stage import fmax
 from adiabat.atoms.sinks import Sink, write_to
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 from adiabat.engine import Finished
@@ -21,7 +23,7 @@ __all__ = ["SamplerSource", "SinkOutlet"]
 class SamplerSource:
     """What is left in a sampler and fits into slots of `n_slot_atoms`, as the engine asks for it.
 
-    `prepare` makes a batch ready for its potentials, `check` raises `InputError` for one that they do not know, and
+    `prepare` makes a batch ready for its potentials, `check` raises `InputError` for a system that cannot be used, and
     `init_fn` sets what the data set does not say.
     """
 
@@ -32,7 +34,7 @@ class SamplerSource:
         n_slots: int,
         n_slot_atoms: int,
         init_fn: Callable[[Batch], Batch] | None = None,
-        check: Callable[[Batch], None] | None = None,
+        check: Callable[[AtomicData], None] = AtomicData.check,
     ) -> None:
         self.sampler = sampler
         self._check = check
@@ -70,9 +72,7 @@ class SamplerSource:
                 break
             assert data.system_id is not None
             try:
-                data.check()
-                if self._check is not None:
-                    self._check(batch_from([data]))
+                self._check(data)
             except InputError as error:
                 refused[data.system_id] = str(error)
             else:
@@ -105,9 +105,12 @@ def _like(mask: np.ndarray, leaf: Any) -> np.ndarray:
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
 
 
+_fmax = jax.jit(fmax)
+
+
 class SinkOutlet:
-    """Sinks in the order of their priority, each system with how it ended, and with what is known of its input
-    (`info_of` its index), among its `info`."""
+    """Sinks in the order of their priority, each system with how it ended, the largest force on it, and what is known
+    of its input (`info_of` its index), among its `info`."""
 
     def __init__(self, sinks: Sequence[Sink], info_of: Callable[[int], Mapping[str, Any]] | None = None) -> None:
         self.sinks = list(sinks)
@@ -116,12 +119,14 @@ class SinkOutlet:
     def deliver(self, batch: Batch, finished: Sequence[Finished]) -> list[Finished]:
         """Write the systems; returns those that found no room."""
         mask = np.zeros(batch.n_systems, bool)
+        largest = np.asarray(_fmax(batch.replace(clock=None, own=None, neighbors=())))
         info: list[Mapping[str, Any]] = [{}] * batch.n_systems
         for each in finished:
             mask[each.slot] = True
             known = {} if self._info_of is None else self._info_of(each.system_id)
             info[each.slot] = {
-                **known, "outcome": str(each.outcome), "reason": each.reason, "stage": each.stage, "steps": each.steps
+                **known, "outcome": str(each.outcome), "reason": each.reason, "stage": each.stage, "steps": each.steps,
+                "fmax": float(largest[each.slot]),
             }  # fmt: skip
         left = write_to(self.sinks, batch, mask, info)
         return [each for each in finished if left[each.slot]]

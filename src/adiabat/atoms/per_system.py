@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -12,12 +13,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from adiabat.atoms.batch import Batch
-from adiabat.config import check_settings, members, settings_of
+from adiabat.config import check_settings, members, setting, settings_of
 from adiabat.errors import InputError
 
 PerSystem: TypeAlias = float | Sequence[float] | Callable[[Any], Any]
 """A number; one number for each system of the data set, in its order; or a schedule, a function of a system's own step
 in its present stage."""
+
+varying = partial(setting, kind="schedules")
+"""A setting of that type."""
 
 _EXPECTED = "expected a number, one number for each system, or a function of the step"
 

@@ -43,11 +43,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Positional:
-    """What a command takes without a dash: its name in the help, what it is, whether it may be left out."""
+    """What a command takes without a dash: its name in the help, what it is, whether it may be left out, and whether
+    several may be given (the last one only)."""
 
     name: str
     help: str
     optional: bool = False
+    many: bool = False
 
 
 @dataclass
@@ -164,7 +166,7 @@ def _check_positionals(parsed: Arguments, positionals: Sequence[Positional]) -> 
     for positional in positionals[given:]:
         if not positional.optional:
             raise InputError(f"{parsed.command} needs a {positional.name}: {positional.help}")
-    if given > len(positionals):
+    if given > len(positionals) and not (positionals and positionals[-1].many):
         extra = parsed.positionals[len(positionals)]
         quote = "; put quotes around a structure given inline" if parsed.command == "energy" else ""
         raise InputError(f"unexpected '{extra}' after 'adiabat {parsed.command}'{quote}")

@@ -20,6 +20,7 @@ class Command:
         positionals: what it takes without a dash.
         options: its own options, besides those every command has.
         takes_settings: whether `--section.name value` sets the configuration.
+        sections: of the configuration, as the help lists them.
         examples: lines for the help.
     """
 
@@ -28,6 +29,7 @@ class Command:
     positionals: tuple[Positional, ...] = ()
     options: tuple[Option, ...] = ()
     takes_settings: bool = False
+    sections: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
 
 
@@ -47,6 +49,19 @@ _RUN_OPTIONS = (
     ),
     Option("--devices", "split the CPU into N devices", "N", convert=count),
     Option("--show-config", "print every setting and where it comes from, and stop"),
+)
+
+_STRUCTURES = (
+    Positional("FILE", "structures, in any format that ASE reads (extxyz, cif, POSCAR, traj, db, ...)", many=True),
+)
+
+_STRUCTURE_OPTIONS = (
+    Option("--potential", "see 'adiabat list potentials'; required", "KIND", setting="potential"),
+    Option("--batch-size", "most structures under way at once (default 64)", "N", setting="batch.max_batch_size"),
+    Option("--strict", "stop before all else if one structure cannot be used", setting="structures.strict"),
+    Option("--seed", "of the random numbers (default 0)", "N", setting="seed"),
+    Option("--out", "folder of the run (default runs/<name of the file>); an existing run is resumed", "FOLDER"),
+    *_RUN_OPTIONS,
 )
 
 COMMANDS: dict[str, Command] = {
@@ -100,6 +115,7 @@ COMMANDS: dict[str, Command] = {
             *_RUN_OPTIONS,
         ),
         takes_settings=True,
+        sections=("wavefunction", "sampler", "system", "pretrain", "train", "evaluate"),
         examples=(
             "adiabat energy LiH",
             "adiabat energy 'H 0 0 0; H 0 0 1.4' --unit bohr --error 1e-3",
@@ -120,7 +136,51 @@ COMMANDS: dict[str, Command] = {
             *_RUN_OPTIONS,
         ),
         takes_settings=True,
+        sections=("wavefunction", "sampler", "system", "pretrain", "train", "evaluate"),
         examples=("adiabat evaluate runs/LiH --error 1e-3",),
+    ),
+    "relax": Command(
+        "adiabat.cli.structures:relax",
+        "many structures to their energy minima, cells too if asked",
+        _STRUCTURES,
+        (
+            Option(
+                "--fmax",
+                "largest force at the end, in eV/angstrom (default 0.01)",
+                "FORCE",
+                setting="relax.fmax",
+            ),
+            Option("--steps", "steps of a structure, at most (default 5000)", "N", setting="relax.n_steps"),
+            Option("--method", "fire (default), fire2, gradient-descent", "KIND", setting="relax.kind"),
+            Option("--cell", "relax the cells too", setting="relax.cell"),
+            Option("--pressure", "from outside, on cells that relax (default 0)", "GPA", setting="relax.cell.pressure"),
+            *_STRUCTURE_OPTIONS,
+        ),
+        takes_settings=True,
+        sections=("potential", "relax", "structures", "batch", "record"),
+        examples=(
+            "adiabat relax clusters.extxyz --potential lennard-jones",
+            "adiabat relax *.cif --potential lennard-jones --potential.mixing lorentz-berthelot --cell",
+            "adiabat relax start.xyz --config chain.yaml",
+        ),
+    ),
+    "md": Command(
+        "adiabat.cli.structures:md",
+        "molecular dynamics of many structures",
+        _STRUCTURES,
+        (
+            Option("--ensemble", "nvt-langevin (default), nvt-nose-hoover, nve", "KIND", setting="md.kind"),
+            Option("--temperature", "of the bath", "K", setting="md.temperature"),
+            Option("--steps", "steps of each structure; required", "N", setting="md.n_steps"),
+            Option("--dt", "time step (default 1)", "FS", setting="md.dt"),
+            *_STRUCTURE_OPTIONS,
+        ),
+        takes_settings=True,
+        sections=("potential", "md", "structures", "batch", "record"),
+        examples=(
+            "adiabat md start.extxyz --potential lennard-jones --temperature 80 --steps 10000",
+            "adiabat md start.extxyz --potential lennard-jones --ensemble nve --md.initial-temperature 80 --steps 5000",
+        ),
     ),
     "report": Command(
         "adiabat.cli.report:run",

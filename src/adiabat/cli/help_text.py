@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from adiabat.cli.commands import COMMANDS, COMMON, Command
 from adiabat.config import FAMILIES, SECTIONS
@@ -16,10 +16,12 @@ def program_help() -> str:
     commands = columns((name, command.summary) for name, command in COMMANDS.items())
     return (
         "usage: adiabat COMMAND ...\n\n"
-        "Energies of molecules by neural-network variational Monte Carlo.\n\n"
+        "Energies of molecules by neural-network variational Monte Carlo,\n"
+        "relaxation and dynamics of many structures.\n\n"
         f"commands:\n{commands}\n"
         "Start with:\n"
-        "  adiabat energy LiH\n\n"
+        "  adiabat energy LiH\n"
+        "  adiabat relax structures.extxyz --potential lennard-jones\n\n"
         "'adiabat COMMAND --help' tells more; 'adiabat --version' the version.\n"
     )
 
@@ -27,13 +29,15 @@ def program_help() -> str:
 def command_help(name: str) -> str:
     """What `adiabat NAME --help` prints."""
     command = COMMANDS[name]
-    usage = " ".join(f"[{item.name}]" if item.optional else item.name for item in command.positionals)
+    usage = " ".join(
+        f"[{item.name}]" if item.optional else f"{item.name}{' ...' * item.many}" for item in command.positionals
+    )
     parts = [f"usage: adiabat {name} {usage} [options]".replace("  ", " ") + f"\n\n{command.summary}\n"]
     if command.positionals:
         parts.append(columns((item.name, item.help) for item in command.positionals))
     parts.append("options:\n" + columns(_option_rows(command)))
     if command.takes_settings:
-        parts.append(_settings_help(name))
+        parts.append(_settings_help(name, command.sections))
     if command.examples:
         parts.append("examples:\n" + "".join(f"  {example}\n" for example in command.examples))
     return "\n".join(parts)
@@ -59,11 +63,10 @@ def _option_rows(command: Command) -> Iterable[tuple[str, str]]:
         yield f"{letter}{option.name} {option.value}".rstrip(), option.help
 
 
-def _settings_help(name: str) -> str:
-    kinds = [FAMILIES["wavefunctions"], FAMILIES["samplers"]]
-    rows = [(family.singular, family.summary) for family in kinds]
-    rows += [(section, kind.summary) for section, kind in SECTIONS.items()]
+def _settings_help(name: str, sections: Sequence[str]) -> str:
+    families = {family.singular: family for family in FAMILIES.values()}
+    rows = [(section, (SECTIONS.get(section) or families[section]).summary) for section in sections]
     return (
-        f"settings, as --section.name VALUE (--train.iterations 5000); the sections are\n{columns(rows)}"
+        f"settings, as --section.name VALUE; the sections are\n{columns(rows)}"
         f"  'adiabat describe SECTION' lists the settings of one, 'adiabat {name} ... --show-config' all.\n"
     )

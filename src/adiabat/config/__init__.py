@@ -10,7 +10,7 @@ from adiabat.config.coercion import describe_type, members
 from adiabat.config.kinds import FAMILIES, SECTIONS, Family, Kind
 from adiabat.config.manager import ConfigManager
 from adiabat.config.resolved import ResolvedSetting, format_resolved
-from adiabat.config.settings import MISSING, Setting, SettingInfo, setting, settings_of, wired
+from adiabat.config.settings import MISSING, WIRED, Setting, SettingInfo, setting, settings_of, wired
 from adiabat.config.short_names import SHORT_NAMES
 from adiabat.config.sources import Flag, Node, Origin, from_flags, from_keywords, from_mapping, from_yaml
 from adiabat.config.suggestions import closest, did_you_mean
@@ -21,6 +21,7 @@ __all__ = [
     "MISSING",
     "SECTIONS",
     "SHORT_NAMES",
+    "WIRED",
     "ConfigManager",
     "Family",
     "Flag",

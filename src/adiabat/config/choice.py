@@ -8,10 +8,11 @@ another drops them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_origin
 
-from adiabat.config.coercion import allows_none, coerce, describe_type
+from adiabat.config.coercion import allows_none, coerce, describe_type, members
 from adiabat.config.kinds import FAMILIES, Family
 from adiabat.config.settings import MISSING, Setting, SettingInfo
 from adiabat.config.sources import DEFAULT, Node, Origin, Text
@@ -55,6 +56,8 @@ class KindChoice:
             self._take_section(node)
         elif isinstance(node.value, Text) and node.value.is_none and allows_none(self.setting.type):
             self._choose_plain(None, node.origin)
+        elif self._takes_list and _is_list(node):
+            self._choose_plain(coerce(node, tuple[float, ...], self.setting.info, self.path), node.origin)
         elif not isinstance(node.value, (Text, str)):
             self.take_object(node.value, node.origin)
         elif self._allows_number and _is_number(node):
@@ -89,6 +92,11 @@ class KindChoice:
     @property
     def _allows_number(self) -> bool:
         return self._family is not None and self._family.number
+
+    @property
+    def _takes_list(self) -> bool:
+        """Whether a number for each of several things will do, too."""
+        return self._allows_number and any(get_origin(member) is Sequence for member in members(self.setting.type))
 
     def _take_section(self, node: Node) -> None:
         if "kind" in node.value:
@@ -132,9 +140,15 @@ def expectation(setting: Setting) -> str:
     words = [f"a kind of {family.singular}" if family else "a kind"]
     if family and family.number:
         words.append(describe_type(float, setting.info))
+        if any(get_origin(member) is Sequence for member in members(setting.type)):
+            words.append("a list of numbers")
     if allows_none(setting.type):
         words.append("none")
     return " or ".join(words)
+
+
+def _is_list(node: Node) -> bool:
+    return isinstance(node.value, tuple) or (isinstance(node.value, Text) and "," in node.value.text)
 
 
 def _is_number(node: Node) -> bool:

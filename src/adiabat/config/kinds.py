@@ -83,19 +83,59 @@ FAMILIES: dict[str, Family] = {
         "how a number changes from step to step; a plain number stays as it is",
         {
             "standard": Kind(
-                "adiabat.vmc.optimizers.schedules:Standard",
+                "adiabat.engine.schedules:Standard",
                 "rate * (1 / (1 + step / delay)) ** decay",
             ),
-            "constant": Kind("adiabat.vmc.optimizers.schedules:Constant", "the same at every step, as a number is"),
-            "cosine": Kind("adiabat.vmc.optimizers.schedules:Cosine", "half a cosine down, then level"),
-            "warmup": Kind("adiabat.vmc.optimizers.schedules:WarmUp", "a line up from 0, then another schedule"),
+            "constant": Kind("adiabat.engine.schedules:Constant", "the same at every step, as a number is"),
+            "linear": Kind("adiabat.engine.schedules:Linear", "a line from one number to another, then level: a ramp"),
+            "cosine": Kind("adiabat.engine.schedules:Cosine", "half a cosine down, then level"),
+            "warmup": Kind("adiabat.engine.schedules:WarmUp", "a line up from 0, then another schedule"),
             "auto": Kind(
                 "adiabat.vmc.optimizers.auto_damping:AutoDamping", "of damping only: by a trust ratio, step by step"
             ),
-            "piecewise": Kind("adiabat.vmc.optimizers.schedules:Piecewise", "level between given steps"),
+            "piecewise": Kind("adiabat.engine.schedules:Piecewise", "level between given steps"),
         },
         default="standard",
         number=True,
+    ),
+    "potentials": Family(
+        "potential",
+        "the energy of atoms, and with it forces and stress",
+        {
+            "lennard-jones": Kind(
+                "adiabat.atoms.potentials.lennard_jones:LennardJones",
+                "12-6, noble gases built in, other pairs of elements given",
+            ),
+            "morse": Kind("adiabat.atoms.potentials.morse:Morse", "wells of bonds, by pairs of elements"),
+            "soft-sphere": Kind("adiabat.atoms.potentials.soft_sphere:SoftSphere", "repulsion where spheres overlap"),
+            "harmonic": Kind("adiabat.atoms.potentials.harmonic:Harmonic", "each atom on a spring to its site"),
+            "sum": Kind("adiabat.atoms.potentials.sum_of_potentials:SumOfPotentials", "several at once"),
+            "function": Kind(
+                "adiabat.atoms.potentials.from_function:FromFunction",
+                "your own energy of one system, written in JAX, as package.module:function",
+            ),
+            "ase": Kind("adiabat.atoms.potentials.ase_calculator:ASECalculator", "any calculator of ASE"),
+        },
+    ),
+    "dynamics": Family(
+        "dynamics",
+        "how atoms move: downhill, or in time",
+        {
+            "fire": Kind("adiabat.atoms.integrators.fire:FIRE", "relaxation by inertia, by the rule of ASE"),
+            "fire2": Kind("adiabat.atoms.integrators.fire2:FIRE2", "relaxation by inertia, the later rule"),
+            "gradient-descent": Kind(
+                "adiabat.atoms.integrators.gradient_descent:GradientDescent", "relaxation straight downhill"
+            ),
+            "nve": Kind("adiabat.atoms.integrators.nve:NVE", "constant energy, by velocity Verlet"),
+            "nvt-langevin": Kind(
+                "adiabat.atoms.integrators.nvt_langevin:NVTLangevin",
+                "constant temperature by friction and noise (BAOAB)",
+            ),
+            "nvt-nose-hoover": Kind(
+                "adiabat.atoms.integrators.nvt_nose_hoover:NVTNoseHoover",
+                "constant temperature by a chain of thermostats",
+            ),
+        },
     ),
     "samplers": Family(
         "sampler",
@@ -129,5 +169,10 @@ SECTIONS: dict[str, Kind] = {
         "adiabat.vmc.stages:EvaluationWorkStageConfig",
         "the energy and its error bar; defaults of a run: --show-config",
     ),
+    "structures": Kind("adiabat.atoms.runs.plan:StructuresConfig", "the structures that are relaxed or moved"),
+    "relax": Kind("adiabat.atoms.integrators.fire:FIRE", "how structures relax; a kind of dynamics"),
+    "md": Kind("adiabat.atoms.integrators.nvt_langevin:NVTLangevin", "how structures move; a kind of dynamics"),
+    "batch": Kind("adiabat.atoms.runs.plan:BatchConfig", "how many structures are under way at once"),
+    "record": Kind("adiabat.atoms.runs.plan:RecordConfig", "what is written while structures relax or move"),
 }
-"""Sections of an energy run that are no kinds."""
+"""Sections of a run that are no families of kinds."""

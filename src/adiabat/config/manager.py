@@ -105,6 +105,12 @@ class ConfigManager:
         setting = Setting(name, type_, None, SettingInfo(kind=family or ""))
         return self._reader.kind(path, self._nodes(path), setting, default, wired=wired)
 
+    def get_modules(self, name: str, default: Any = MISSING, *, family: str, **wired: Any) -> tuple[Any, ...]:
+        """Make objects of the kinds that are listed at `name`, each with its settings; otherwise as `get_module`."""
+        path = self._join(name)
+        setting = Setting(name, tuple[Any, ...], None, SettingInfo(kind=family))
+        return self._reader.kinds(path, self._nodes(path), setting, default, wired=wired)
+
     def kind_of(self, name: str) -> str:
         """What the kind chosen by `get_module` at `name` is called, as in `--show-config`; '' before."""
         record = self._reader.records.get(f"{self._join(name)}.kind")
@@ -178,7 +184,8 @@ def _unknown(path: str, node: Node, known: list[str]) -> str:
         where = f"{node.origin}: " if node.origin.kind in ("file", "flag") else ""
         hint = question(similar_paths(path, known)) or _neighbors(path, known)
         return f"{where}unknown setting '{path}'{hint}"
-    short = closest(path, SHORT_NAMES) if "." not in path else []
+    here = [name for names in SHORT_NAMES.values() for name, long in names.items() if long in known]
+    short = closest(path, here) if "." not in path else []
     suggestions = ["--" + name for name in short or similar_paths(option, known) or similar_paths(path, known)]
     return f"unknown option {node.origin}{question(suggestions) or _neighbors(option, known)}"
 

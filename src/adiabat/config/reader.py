@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 
 from adiabat.config.choice import KindChoice, expectation
 from adiabat.config.coercion import allows_none, coerce, members
+from adiabat.config.kinds import FAMILIES
 from adiabat.config.resolved import ResolvedSetting, plain_value
 from adiabat.config.settings import MISSING, Setting, SettingInfo, settings_of
 from adiabat.config.sources import DEFAULT, Node, Origin, Text
@@ -87,7 +88,13 @@ class Reader:
         return self._section(path, choice.sections, cls, choice.base, choice.base_origin, arguments)
 
     def kinds(
-        self, path: str, layers: Sequence[Node], setting: Setting, default: Any, origin: Origin = DEFAULT
+        self,
+        path: str,
+        layers: Sequence[Node],
+        setting: Setting,
+        default: Any,
+        origin: Origin = DEFAULT,
+        wired: dict[str, Any] | None = None,
     ) -> tuple[Any, ...]:
         """A tuple of kinds, such as the writers; the highest layer gives the whole of it."""
         if layers:
@@ -99,7 +106,7 @@ class Reader:
         values, written = [], []
         for item in items:
             reader = Reader()
-            values.append(reader.kind("", [item], one, MISSING))
+            values.append(reader.kind("", [item], one, MISSING, wired=wired))
             reader.reject_unread(item, path)
             written.append(_tree(reader.records))
         self._record(path, written, origin, setting.info)
@@ -121,8 +128,8 @@ class Reader:
         is_none = default is None and allows_none(setting.type)
         sections: list[Node] = []
         for node in layers:
-            if isinstance(node.value, dict):
-                sections.append(node)
+            if isinstance(node.value, dict) or _is_true(node):
+                sections += [node] if isinstance(node.value, dict) else []
                 is_none = False
                 continue
             if isinstance(node.value, cls):
@@ -186,7 +193,9 @@ def _join(path: str, name: str) -> str:
 
 def _required(path: str, value: Any, setting: Setting) -> Any:
     if value is MISSING:
-        raise InputError(f"{path} is required: expected {expectation(setting)}")
+        family = FAMILIES.get(setting.info.kind or "")
+        choices = "" if family is None or family.number else f": {', '.join(family.kinds)}"
+        raise InputError(f"{path} is required: expected {expectation(setting)}{choices}")
     return value
 
 
@@ -220,6 +229,11 @@ def _dataclass_in(type_: Any) -> Any:
     """The dataclass a setting's type is, alone or beside None."""
     found = [member for member in members(type_) if isinstance(member, type) and dataclasses.is_dataclass(member)]
     return found[0] if found else None
+
+
+def _is_true(node: Node) -> bool:
+    """Whether a section is asked for as it is by default: `cell: true`, or a bare `--cell`."""
+    return node.value is True or (isinstance(node.value, Text) and (node.value.bare or node.value.text == "true"))
 
 
 def _is_none(node: Node) -> bool:

@@ -98,9 +98,13 @@ def setting(
     return dataclasses.field(**options)
 
 
+WIRED = {_WIRED: True}
+"""Metadata of a dataclass field that is no setting, for fields that `wired` cannot make."""
+
+
 def wired(default: Any = None) -> Any:
     """A dataclass field that the program fills in (a function, a molecule); it is no setting."""
-    return dataclasses.field(default=default, repr=False, compare=False, metadata={_WIRED: True})
+    return dataclasses.field(default=default, repr=False, compare=False, metadata=WIRED)
 
 
 @dataclass(frozen=True)

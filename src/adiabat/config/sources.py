@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adiabat.config.short_names import SHORT_NAMES
+from adiabat.config.short_names import SHORT_NAMES, Job
 from adiabat.errors import InputError
 
 __all__ = [
@@ -136,9 +136,9 @@ def from_mapping(mapping: Mapping[str, Any], origin: Origin | None = None) -> No
     return _from_python(dict(mapping), "", origin, 0)
 
 
-def from_keywords(**settings: Any) -> Node:
-    """Settings given as Python keywords, the short ones of the command line included: `walkers=512`."""
-    return from_mapping({SHORT_NAMES.get(name, name): value for name, value in settings.items()})
+def from_keywords(job: Job = "energy", /, **settings: Any) -> Node:
+    """Settings given as Python keywords, the short ones of the job's command line included: `walkers=512`."""
+    return from_mapping({SHORT_NAMES[job].get(name, name): value for name, value in settings.items()})
 
 
 def plain(node: Node) -> Any:

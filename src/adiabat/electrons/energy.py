@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,8 @@ from adiabat.config import ConfigManager
 from adiabat.electrons.energy_plan import EnergyPlan, plan_energy, recorded_molecule
 from adiabat.electrons.energy_result import ENERGY, EnergyResult, evaluation, summarise, write_digest
 from adiabat.electrons.hartree_fock import HartreeFock
-from adiabat.electrons.run_log import RunLog
-from adiabat.engine import CheckpointMisfit, Checkpoints, Driver, MetricsRecorder, SignalHandler
-from adiabat.errors import AdiabatError, InputError, Interrupted
+from adiabat.engine import CheckpointMisfit, Checkpoints, Driver, Job, MetricsRecorder, SignalHandler
+from adiabat.errors import InputError, Interrupted
 from adiabat.io import RunFolder
 
 FINISHED_BEFORE = "the run was finished before; ask for more train.iterations or a smaller error to extend it"
@@ -63,57 +60,30 @@ def run_energy(
     if show_config:
         return None
     folder = RunFolder(out or Path("runs") / plan.molecule.name)
-    if reset_optimizer and not any(folder.checkpoints.glob("*.npz")):
+    resumes = any(folder.checkpoints.glob("*.npz"))
+    if reset_optimizer and not resumes:
         raise InputError(f"--reset-optimizer: {folder.path} holds no run yet that could go on with another optimizer")
-    made = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
-    summary = folder.read_summary()
-    with folder.owned(plan.identity), SignalHandler() as signals:
-        run = _Run(plan, folder, time_limit, reset_optimizer, callbacks, signals)
-        try:
-            run.prepare()
-        except InputError:
-            _leave_as_found(folder, made, summary)
-            raise
-        except BaseException as error:
-            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-            reason = str(error) or type(error).__name__
-            folder.write_summary({**summary, "status": "stopped" if stopped else "failed", "reason": reason})
-            raise
-        folder.write_config(cfg.to_yaml())
-        return run.finish()
+    job = _EnergyJob(folder, cfg.to_yaml(), plan.identity, resumes=resumes)
+    job.plan, job.time_limit, job.reset_optimizer, job.callbacks = plan, time_limit, reset_optimizer, callbacks
+    job.carry_out()
+    return job.result
 
 
-def _leave_as_found(folder: RunFolder, made: Sequence[Path], summary: dict[str, Any]) -> None:
-    """What is refused writes nothing: remove what was made, or put the summary back."""
-    if made:
-        shutil.rmtree(made[-1])
-    elif summary:
-        folder.write_summary(summary)
-    else:  # the folder was there, and empty
-        for file in (folder.log, folder.summary):
-            file.unlink(missing_ok=True)
-
-
-@dataclass
-class _Run:
-    """One run in its folder, from the checkpoint or the start to the summary."""
+class _EnergyJob(Job):
+    """Pretraining, training and evaluation of one molecule."""
 
     plan: EnergyPlan
-    folder: RunFolder
     time_limit: float | None
     reset_optimizer: bool
     callbacks: Sequence[Any]
-    signals: SignalHandler
-    driver: Driver = field(init=False)
-    log: RunLog = field(init=False)
+    driver: Driver
+    result: EnergyResult
     hartree_fock_energy: float | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, signals: SignalHandler) -> None:
         """Make the driver and put it where it is to go on from."""
-        plan, folder = self.plan, self.folder
+        plan, folder, resuming = self.plan, self.folder, self.resumes
         self.hartree_fock_energy = folder.read_summary().get("hartree_fock_energy")
-        resuming = any(folder.checkpoints.glob("*.npz"))
-        self.log = RunLog(folder.log, append=resuming)
         self.log.say(plan.molecule.source)
         # Before anything compiles: it takes seconds, and many times as long beside a thread that traces.
         hf = self._hartree_fock() if plan.needs_pretraining or not resuming else None
@@ -130,7 +100,7 @@ class _Run:
                 keep_every=config.save_keep_every or None,
             ),
             time_limit=self.time_limit,
-            signals=self.signals,
+            signals=signals,
             mesh=plan.mesh,
         )
         parameters = sum(leaf.size for leaf in jax.tree.leaves(self.driver.state.systems.params))
@@ -167,34 +137,28 @@ class _Run:
         self.log.say(f"Hartree-Fock energy {hf.energy:.6f} hartree ({hf.method}, {hf.basis_name})")
         return hf
 
-    def finish(self) -> EnergyResult:
-        """Run to the end and write what was found; also when the run ends early."""
-        status, reason = "failed", "an unexpected error"
-        done_before = self.driver.done
+    def run(self) -> str:
+        """Run the stages that are left."""
+        if self.driver.done:
+            self.log.say(FINISHED_BEFORE)
+            return FINISHED_BEFORE
         try:
-            if done_before:
-                self.log.say(FINISHED_BEFORE)
             self.driver.run()
             if not self.driver.done:
                 raise Interrupted("stopped by a callback; the same command goes on from there")
-            status, reason = "finished", FINISHED_BEFORE if done_before else "all stages are done"
-        except (Interrupted, KeyboardInterrupt) as error:
-            status, reason = "stopped", str(error) or "interrupted"
-            if self.reset_optimizer and isinstance(error, Interrupted):  # it would begin anew once more
-                reason += ", without --reset-optimizer"
-                raise Interrupted(reason) from error
+        except Interrupted as error:
+            if self.reset_optimizer:  # it would begin anew once more
+                raise Interrupted(f"{error}, without --reset-optimizer") from error
             raise
-        except AdiabatError as error:
-            reason = str(error)
-            raise
-        except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            summary = summarise(self.plan, self.driver, status, reason, self.hartree_fock_energy)
-            found = evaluation(self.driver)
-            if found:
-                write_digest(self.folder.digest, found)
-            self.folder.write_summary(summary)
-        energy = found[ENERGY]
-        return EnergyResult(energy.mean, energy.error, energy, summary, self.driver.state.systems, self.folder.path)
+        return "all stages are done"
+
+    def conclude(self, status: str, reason: str) -> dict[str, Any]:
+        """The digest of the evaluation, as far as it has come, and the summary."""
+        summary = summarise(self.plan, self.driver, status, reason, self.hartree_fock_energy)
+        found = evaluation(self.driver)
+        if found:
+            write_digest(self.folder.digest, found)
+            energy = found[ENERGY]
+            systems = self.driver.state.systems
+            self.result = EnergyResult(energy.mean, energy.error, energy, summary, systems, self.folder.path)
+        return summary

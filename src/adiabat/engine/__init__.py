@@ -5,6 +5,7 @@ from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
 from adiabat.engine.in_flight import Finished, InFlight, Outlet, Source
+from adiabat.engine.job import Job
 from adiabat.engine.ledger import Ledger, Outcome
 from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.resume import CheckpointMisfit, surroundings
@@ -26,6 +27,7 @@ __all__ = [
     "Hook",
     "HookStageEnum",
     "InFlight",
+    "Job",
     "Ledger",
     "MetricsRecorder",
     "Outcome",

@@ -101,6 +101,9 @@ class AbstractCallback:
     def on_rows(self, rows: Rows, driver: Driver) -> None:
         """Rows of committed steps, as dicts of host numbers, whenever a program returns. Costs no stop at each step."""
 
+    def on_progress(self, step: int, driver: Driver) -> None:
+        """A program has returned, `step` steps are committed, and systems have left and come. Costs no stop either."""
+
     def on_checkpoint(self, step: int, driver: Driver) -> None:
         """A checkpoint is about to be written: bring to disk what it will count on."""
 

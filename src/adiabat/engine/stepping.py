@@ -177,6 +177,7 @@ class Stepper:
         finally:
             self._hand_out(rows, {first: log_data, last: last_log})
         self.exchange()
+        self.tell("on_progress", self.step_count)
         for label, state in ended:
             self._saver.save_end(self.step_count, label, state, self._before_saving)
         if self._saver.due(self.step_count):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from adiabat.report.lines import Summary
 from adiabat.report.metrics import Metrics
-from adiabat.report.table import Summary
 from adiabat.vmc.statistics import format_with_error
 
 # Colours that remain distinct for the colour-blind (M. Okabe and K. Ito, 2008).

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from adiabat.errors import InputError
+from adiabat.report.lines import Summary
 from adiabat.report.metrics import read_metrics
 from adiabat.report.plots import plot_run
-from adiabat.report.table import Summary, print_table
+from adiabat.report.structures_plot import plot_structures, read_courses
+from adiabat.report.table import print_table
 
 
 def run_report(folder: Path | str, console: Any = None) -> dict[str, Any]:
@@ -45,12 +47,24 @@ def draw_plots(folder: Path | str, summary: Summary) -> list[Path]:
     None for a run that has not written any energies yet.
     """
     folder = Path(folder)
+    if summary.get("kind") in ("relax", "md"):
+        return _draw_structures(folder)
     metrics = {stage: read_metrics(folder / "metrics" / f"{stage}.csv") for stage in ("train", "evaluate")}
     if not any("energy" in columns for columns in metrics.values()):
         return []
     path = folder / "plots" / "training.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     plot_run(path, metrics, summary)
+    return [path]
+
+
+def _draw_structures(folder: Path) -> list[Path]:
+    courses = read_courses(folder / "metrics")
+    if not courses:
+        return []
+    path = folder / "plots" / "courses.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plot_structures(path, courses)
     return [path]
 
 

@@ -43,7 +43,7 @@ def test_auto_damping_follows_the_trust_ratio():
     ],
 )
 def test_auto_is_for_damping_only(made):
-    with pytest.raises(InputError, match="expected a number or a schedule, got AutoDamping, which is for damping only"):
+    with pytest.raises(InputError, match="expected a number or a schedule, got AutoDamping, which is neither"):
         made()
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.integrators.inertial import InertialRelaxer, mixed
 from adiabat.atoms.integrators.relaxer import dot
-from adiabat.atoms.per_system import PerSystem, per_system
+from adiabat.atoms.per_system import PerSystem, per_system, varying
 from adiabat.config import setting
 
 
@@ -34,7 +34,7 @@ class FIRE2(InertialRelaxer):
     which the system rests: P is not asked for, and the step goes on from ``v += dt F``.
     """
 
-    dt_min: PerSystem = setting(2e-3, above=0, unit="angstrom sqrt(amu/eV)", help="shortest time step")
+    dt_min: PerSystem = varying(2e-3, above=0, unit="angstrom sqrt(amu/eV)", help="shortest time step")
     n_min: int = setting(20, min=0, help="steps downhill before the time step grows")
     alpha_start: float = setting(0.25, above=0, max=1, help="how far velocities are turned towards the forces")
 

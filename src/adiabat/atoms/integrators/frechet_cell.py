@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.integrators.matrix_functions import exponential, inverse, logarithm, product, transpose
-from adiabat.atoms.per_system import PerSystem, normalize, per_system
+from adiabat.atoms.per_system import PerSystem, normalize, per_system, varying
 from adiabat.config import setting
 from adiabat.errors import InputError
 from adiabat.units import GPA_PER_EV_PER_CUBIC_ANGSTROM
@@ -45,7 +45,7 @@ class FrechetCell:
     mask: tuple[bool, ...] | None = setting(
         None, help="which components of the strain relax: xx, yy, zz, yz, xz, xy; null: all"
     )
-    pressure: PerSystem = setting(0.0, unit="GPa", help="pressure from outside")
+    pressure: PerSystem = varying(0.0, unit="GPa", help="pressure from outside")
     cell_factor: float | None = setting(None, above=0, help="factor c of the cell's coordinates; null: number of atoms")
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.integrators.relaxer import Relaxer, dot
-from adiabat.atoms.per_system import PerSystem, per_system
+from adiabat.atoms.per_system import PerSystem, per_system, varying
 from adiabat.config import setting
 
 
@@ -21,8 +21,8 @@ class InertialRelaxer(Relaxer):
     Masses are 1, so times are in angstrom sqrt(amu/eV), about 10.2 fs.
     """
 
-    dt: PerSystem = setting(0.1, above=0, unit="angstrom sqrt(amu/eV)", help="time step to begin with")
-    dt_max: PerSystem = setting(1.0, above=0, unit="angstrom sqrt(amu/eV)", help="longest time step")
+    dt: PerSystem = varying(0.1, above=0, unit="angstrom sqrt(amu/eV)", help="time step to begin with")
+    dt_max: PerSystem = varying(1.0, above=0, unit="angstrom sqrt(amu/eV)", help="longest time step")
     n_min: int = setting(5, min=0, help="steps downhill before the time step grows")
     f_inc: float = setting(1.1, min=1, help="growth of the time step")
     f_dec: float = setting(0.5, above=0, max=1, help="shrinkage of the time step where it goes uphill")

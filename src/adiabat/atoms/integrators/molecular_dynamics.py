@@ -12,8 +12,7 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.dynamics import BaseDynamics
 from adiabat.atoms.integrators.maxwell_boltzmann import maxwell_boltzmann
 from adiabat.atoms.motion import kinetic_energy, moving, temperature, without_center_motion
-from adiabat.atoms.per_system import PerSystem, normalize
-from adiabat.config import setting
+from adiabat.atoms.per_system import PerSystem, normalize, varying
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -21,9 +20,12 @@ class MolecularDynamics(BaseDynamics):
     """Motion in time. Subclasses are ensembles: they override `pre_update`, `post_update` and, with private rows,
     `init` and `conserved`."""
 
-    dt: PerSystem = setting(1.0, above=0, unit="fs", help="time step")
-    initial_temperature: PerSystem | None = setting(
-        None, min=0, unit="K", help="velocities are drawn at this temperature on entering; null: they are kept"
+    dt: PerSystem = varying(1.0, above=0, unit="fs", help="time step")
+    initial_temperature: PerSystem | None = varying(
+        None,
+        min=0,
+        unit="K",
+        help="velocities are drawn at this temperature on entering; null: they are kept",
     )
 
     def __post_init__(self) -> None:

@@ -11,8 +11,7 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.integrators.maxwell_boltzmann import thermal_velocities
 from adiabat.atoms.integrators.molecular_dynamics import MolecularDynamics
 from adiabat.atoms.motion import drift, kick, kinetic_energy, moving, without_center_motion
-from adiabat.atoms.per_system import PerSystem, per_system
-from adiabat.config import setting
+from adiabat.atoms.per_system import PerSystem, per_system, varying
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -35,8 +34,8 @@ class NVTLangevin(MolecularDynamics):
     and none moves a fixed centre of mass.
     """
 
-    temperature: PerSystem = setting(min=0, unit="K", help="temperature of the bath")
-    friction: PerSystem = setting(0.01, min=0, unit="1/fs", help="rate gamma at which velocities are forgotten")
+    temperature: PerSystem = varying(min=0, unit="K", help="temperature of the bath")
+    friction: PerSystem = varying(0.01, min=0, unit="1/fs", help="rate gamma at which velocities are forgotten")
 
     def init(self, batch: Batch) -> Batch:
         """The row ``heat`` (S,) in eV: what came in from the bath so far."""

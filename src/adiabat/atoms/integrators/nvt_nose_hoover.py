@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.integrators.molecular_dynamics import MolecularDynamics
 from adiabat.atoms.motion import degrees_of_freedom, drift, kick, kinetic_energy, moving
-from adiabat.atoms.per_system import PerSystem, per_system
+from adiabat.atoms.per_system import PerSystem, per_system, varying
 from adiabat.config import setting
 from adiabat.units import BOLTZMANN
 
@@ -51,8 +51,8 @@ class NVTNoseHoover(MolecularDynamics):
     the chain counts the degrees of freedom.
     """
 
-    temperature: PerSystem = setting(above=0, unit="K", help="temperature of the bath")
-    relaxation_time: PerSystem = setting(100.0, above=0, unit="fs", help="time scale tau of the thermostat")
+    temperature: PerSystem = varying(above=0, unit="K", help="temperature of the bath")
+    relaxation_time: PerSystem = varying(100.0, above=0, unit="fs", help="time scale tau of the thermostat")
     chain_length: int = setting(3, min=1, help="thermostats in the chain")
     n_substeps: int = setting(1, min=1, help="parts in which the chain moves; more for a short relaxation time")
 

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from adiabat.atoms.batch import Batch
+from adiabat.atoms.convergence import ConvergenceHook
 from adiabat.atoms.dynamics import BaseDynamics
 from adiabat.atoms.integrators.frechet_cell import FrechetCell
 from adiabat.atoms.motion import constrained_forces, displace
-from adiabat.atoms.per_system import PerSystem, normalize, per_system
+from adiabat.atoms.per_system import PerSystem, normalize, per_system, varying
 from adiabat.config import setting
 from adiabat.errors import InputError
 
@@ -29,8 +30,17 @@ class Relaxer(BaseDynamics, abc.ABC):
     that is relaxed is at rest.
     """
 
-    max_step: PerSystem = setting(
-        0.2, above=0, unit="angstrom", help="longest step, by the norm over all coordinates of a system"
+    max_step: PerSystem = varying(
+        0.2,
+        above=0,
+        unit="angstrom",
+        help="longest step, by the norm over all coordinates of a system",
+    )
+    fmax: float | None = setting(
+        None,
+        above=0,
+        unit="eV/angstrom",
+        help="largest force of a system that has converged, the cell's included; null: what convergence_hook says",
     )
     cell: FrechetCell | None = setting(None, help="how the cell relaxes; null: it stays")
 
@@ -39,6 +49,19 @@ class Relaxer(BaseDynamics, abc.ABC):
             self.__needs_keys__ = type(self).__needs_keys__ | {"stress"}  # type: ignore[misc]
         super().__post_init__()
         normalize(self)
+        if self.fmax is not None and self.convergence_hook is not None:
+            raise InputError(
+                f"{type(self).__name__} got both fmax = {self.fmax:g} and a convergence_hook, which both say when a "
+                "system has converged: give one of them"
+            )
+
+    @property
+    def criterion(self) -> ConvergenceHook | None:
+        """That of `fmax`, which the cell's three rows of forces have to meet too where it relaxes, as in ASE."""
+        if self.fmax is None:
+            return super().criterion
+        keys = ["fmax"] if self.cell is None else ["fmax", "cell_force"]
+        return ConvergenceHook([{"key": key, "threshold": self.fmax} for key in keys])
 
     def check(self, batch: Batch) -> None:
         """See on the host whether every system can be relaxed so: a cell can only relax where there is one."""

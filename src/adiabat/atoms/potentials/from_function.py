@@ -59,6 +59,11 @@ class FromFunction(Potential):
         """The function's name."""
         return getattr(self.energy, "__name__", type(self.energy).__name__)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """All arguments of the function, of which those that a batch has not as its own are the user's fields."""
+        return frozenset(inspect.signature(self.energy).parameters)
+
     def check(self, batch: Batch) -> None:
         """Raise `InputError` if the function cannot be called for the systems of the batch."""
         with jax.enable_x64(True):

@@ -55,6 +55,11 @@ class Harmonic(Potential):
         """Energy and forces."""
         return frozenset({"energy", "forces"})
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The field with the sites, if they are not given."""
+        return frozenset() if self.sites is not None else frozenset({self.field})
+
     def check(self, batch: Batch) -> None:
         """Raise `InputError` if there is not one site for each atom."""
         if self.sites is not None:

@@ -37,6 +37,11 @@ class Potential(abc.ABC):
         return frozenset({"energy", "forces", "stress"})
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Names of the user's own fields of a batch that are looked at."""
+        return frozenset()
+
+    @property
     def cutoff(self) -> float | None:
         """Distance in angstrom beyond which atoms do not see each other; None if no pairs are asked for."""
         return None

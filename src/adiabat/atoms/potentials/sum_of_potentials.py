@@ -39,6 +39,11 @@ class SumOfPotentials(Potential):
         return frozenset.intersection(*(term.gives for term in self.terms))
 
     @property
+    def reads(self) -> frozenset[str]:
+        """What any term reads."""
+        return frozenset().union(*(term.reads for term in self.terms))
+
+    @property
     def cutoff(self) -> float | None:
         """The largest of the terms."""
         return max((term.cutoff for term in self.terms if term.cutoff is not None), default=None)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.config import check_settings, setting
+from adiabat.engine.schedules import Constant, Cosine, Piecewise, Standard, WarmUp, at
 from adiabat.errors import InputError
-from adiabat.vmc.optimizers.schedules import Constant, Cosine, Piecewise, Standard, WarmUp, at
 
 LATE = 10**9
 """A step by which every schedule has come to its end."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from adiabat.config import setting
+from adiabat.engine.schedules import Schedule, Standard
 from adiabat.vmc.optimizers.optax_optimizer import OptaxOptimizer
-from adiabat.vmc.optimizers.schedules import Schedule, Standard
 
 FloatType = Literal["bfloat16", "float16", "float32", "float64"]
 

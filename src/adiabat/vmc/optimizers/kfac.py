@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import setting, wired
+from adiabat.engine.schedules import Schedule, Standard, at
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
 from adiabat.vmc.optimizers.kronecker import (
     Factors,
@@ -21,7 +22,6 @@ from adiabat.vmc.optimizers.kronecker import (
     statistics,
 )
 from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
-from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.columns import equal_blocks
 from adiabat.vmc.scores.layout import Layout

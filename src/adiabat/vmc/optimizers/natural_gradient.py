@@ -10,8 +10,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact
 
 from adiabat.config import check_settings
+from adiabat.engine.schedules import check_schedules
 from adiabat.vmc.optimizers.auto_damping import check_damping
-from adiabat.vmc.optimizers.schedules import refuse_auto
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate
 from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
 
@@ -28,7 +28,7 @@ class NaturalGradient:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        refuse_auto(self)
+        check_schedules(self, "damping")
         check_damping(self)
 
     def log_psi(self, params: PyTree) -> Callable[..., Array]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax
 
 from adiabat.config import Setting, check_settings, settings_of
-from adiabat.vmc.optimizers.schedules import at, refuse_auto
+from adiabat.engine.schedules import at, check_schedules
 from adiabat.vmc.scores.real_parameters import as_given, as_real
 
 PyTree = Any
@@ -26,7 +26,7 @@ class OptaxOptimizer:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        refuse_auto(self)
+        check_schedules(self)
 
     def arguments(self) -> dict[str, Any]:
         """What the function in Optax is given."""

@@ -10,12 +10,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Inexact, Int
 
 from adiabat.config import setting, wired
+from adiabat.engine.schedules import Schedule, Standard, at
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
 from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
 from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
-from adiabat.vmc.optimizers.schedules import Schedule, Standard, at
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.centred import CentredScores

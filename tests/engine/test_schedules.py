@@ -7,8 +7,8 @@ import pytest
 
 from adiabat.config import ConfigManager, from_flags
 from adiabat.config.sources import Flag
+from adiabat.engine.schedules import Constant, Cosine, Linear, Piecewise, Standard, WarmUp, at
 from adiabat.errors import InputError
-from adiabat.vmc.optimizers.schedules import Constant, Cosine, Piecewise, Standard, WarmUp, at
 
 
 def test_the_standard_schedule_halves_after_its_delay():
@@ -22,6 +22,7 @@ def test_the_standard_schedule_halves_after_its_delay():
     [
         (Constant(0.2), {0: 0.2, 10**6: 0.2}),
         (Cosine(0.3, steps=100, final=0.1), {0: 0.3, 25: 0.2 + 0.1 * np.sqrt(0.5), 50: 0.2, 100: 0.1, 1000: 0.1}),
+        (Linear(300.0, 100.0, steps=100), {0: 300.0, 25: 250.0, 100: 100.0, 1000: 100.0}),
         (WarmUp(10), {0: 0.0, 5: 0.025, 10: 0.05, 2010: 0.025}),
         (WarmUp(10, then=0.3), {0: 0.0, 1: 0.03, 10: 0.3, 99: 0.3}),
         (WarmUp(10, then=Cosine(0.3, steps=100)), {5: 0.15, 10: 0.3, 60: 0.15, 110: 0.0}),

@@ -49,6 +49,23 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """A line from ``rate`` to ``final`` over ``steps`` steps, then ``final``: a ramp."""
+
+    rate: float = setting(min=0, help="value at step 0")
+    final: float = setting(min=0, help="value after the last of the steps")
+    steps: int = setting(min=1, help="steps until it is final")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """Value at a step."""
+        done = jnp.clip(jnp.asarray(step, jnp.float32) / self.steps, 0.0, 1.0)
+        return self.rate + (self.final - self.rate) * done
+
+
+@dataclass(frozen=True)
 class Cosine:
     """Half a cosine from ``rate`` to ``final`` over ``steps`` steps, then ``final``.
 
@@ -77,7 +94,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        refuse_auto(self)
+        check_schedules(self)
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -117,8 +134,8 @@ def at(schedule: Schedule, step: Int[Array, ""] | int, dtype: Any = jnp.float32)
     return jnp.asarray(schedule(step) if callable(schedule) else schedule, dtype)
 
 
-def refuse_auto(settings: Any) -> None:
-    """Refuse ``auto``, which is a kind of schedule for damping alone, in all other settings.
+def check_schedules(settings: Any, *others: str) -> None:
+    """Refuse what is no number and no schedule in settings for such; `others` are settings that may be more.
 
     Raises
     ------
@@ -128,8 +145,8 @@ def refuse_auto(settings: Any) -> None:
     for field in settings_of(type(settings)):
         value = getattr(settings, field.name)
         is_schedule = value is None or isinstance(value, (int, float, str)) or callable(value)
-        if field.info.kind == "schedules" and field.name != "damping" and not is_schedule:
+        if field.info.kind == "schedules" and field.name not in others and not is_schedule:
             raise InputError(
                 f"{type(settings).__name__}.{field.name}: expected a number or a schedule, got {type(value).__name__}, "
-                "which is for damping only"
+                "which is neither"
             )
