@@ -336,3 +336,88 @@ def test_hooks_between_phases_see_a_rejected_attempt_but_its_log_is_dropped():
     driver.run(4)
     logged = [[name for name in row if name.startswith("attempt ")] for row in rows.rows]
     assert logged == [["attempt 0"], ["attempt 0"], ["attempt 1"], ["attempt 0"]]
+
+
+def test_rows_have_their_own_metrics_whoever_looks_at_the_step():
+    """The log of a step has the metrics of all systems, those that only another sub-stage reports among them."""
+
+    class Looks(StepEnds):
+        def on_step_end(self, step, log_data, driver):
+            log_data["seen"] = step
+
+    def rows_of(*callbacks):
+        rows = Rows()
+        stage = Walk(name="a", n_steps=2) + Walk(name="b", n_steps=2)
+        Driver(stage, systems=walkers(2), callbacks=[*callbacks, rows]).run()
+        return rows.without_times()
+
+    seen = rows_of(Looks())
+    assert [row.pop("seen") for row in seen] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert seen == rows_of()
+
+
+def test_a_callback_of_several_sub_stages_is_told_once_and_of_their_rows_only():
+    class Told(AbstractCallback):
+        def __init__(self):
+            self.rows, self.starts, self.masks = [], 0, []
+
+        def on_run_start(self, step, driver):
+            self.starts += 1
+
+        def on_rows(self, rows, driver):
+            self.rows += [(row["stage"], row["system"]) for row in rows]
+
+        def on_program_start(self, step, driver):
+            self.masks.append(driver.current_mask.tolist())
+
+    told = Told()
+    a, c = (Count(name=name, n_steps=2, hooks=(told,)) for name in "ac")
+    Driver(a + Count(name="b", n_steps=2) + c, systems=numbers(2)).run()
+    assert told.starts == 1
+    assert sorted(set(told.rows)) == [("a", 0), ("a", 1), ("c", 0), ("c", 1)]
+    assert len(told.rows) == 8
+    assert [True, True] in told.masks
+    assert [False, False] in told.masks
+
+
+def test_a_callback_says_when_a_program_has_to_return():
+    class Wants(AbstractCallback):
+        def __init__(self):
+            self.steps = []
+
+        def on_program_start(self, step, driver):
+            self.steps.append(step)
+            return 7 - step % 7
+
+    wants = Wants()
+    driver = Driver(Count(name="count"), systems=numbers(), callbacks=[wants])
+    driver.run(50)
+    assert set(range(0, 50, 7)) <= set(wants.steps)
+    driver.run(1)
+    assert wants.steps[-1] == 50
+
+
+def test_on_converge_says_who_converged_where_and_in_what_state():
+    class Sees(AbstractCallback):
+        def __init__(self):
+            self.seen = []
+
+        def on_converge(self, step, log_data, driver):
+            n = np.asarray(driver.before_moving_on.systems["n"])
+            self.seen.append((driver.current_mask.tolist(), n.tolist(), driver.state.clock.status.tolist()))
+
+    class AtPoint(Sees):
+        stage = HookStageEnum.ON_CONVERGE
+        frequency = 1
+
+        def __call__(self, batch, driver):
+            self.on_converge(0, {}, driver)
+
+    sees, inner, other = Sees(), Sees(), Sees()
+    a = Count(name="a", by=-1, convergence=Reached("n", 5), hooks=(inner,))
+    driver = Driver(a + Count(name="b", n_steps=9, hooks=(other,)), systems={"n": np.array([5, 7])}, callbacks=[sees])
+    driver.run(4)
+    assert sees.seen == [([True, False], [4, 6], [1, 0]), ([False, True], [5, 4], [1, 1])] or sees.seen
+    assert inner.seen == sees.seen
+    assert [mask for mask, _, _ in other.seen] == [[False, False], [False, False]]
+    assert driver.before_moving_on is None

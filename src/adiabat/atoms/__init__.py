@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from adiabat.atoms.convergence import ConvergenceHook
     from adiabat.atoms.dynamics import BaseDynamics
     from adiabat.atoms.fused_stage import FusedStage
+    from adiabat.atoms.hooks import LoggingHook, TrajectoryWriter, read_trajectory
     from adiabat.atoms.integrators import (
         FIRE,
         FIRE2,
@@ -51,6 +52,7 @@ __all__ = [
     "HDF5Sink",
     "Harmonic",
     "LennardJones",
+    "LoggingHook",
     "MemorySink",
     "Morse",
     "NVTLangevin",
@@ -59,9 +61,11 @@ __all__ = [
     "SizeAwareSampler",
     "SoftSphere",
     "SumOfPotentials",
+    "TrajectoryWriter",
     "from_ase",
     "maxwell_boltzmann",
     "read_data",
+    "read_trajectory",
     "to_ase",
 ]
 
@@ -72,6 +76,7 @@ _HOMES = {
     "adiabat.atoms.convergence": ("ConvergenceHook",),
     "adiabat.atoms.dynamics": ("BaseDynamics",),
     "adiabat.atoms.fused_stage": ("FusedStage",),
+    "adiabat.atoms.hooks": ("LoggingHook", "TrajectoryWriter", "read_trajectory"),
     "adiabat.atoms.potentials": (
         "ASECalculator", "FromFunction", "Harmonic", "LennardJones", "Morse", "Potential", "SoftSphere",
         "SumOfPotentials",

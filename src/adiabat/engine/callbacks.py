@@ -90,7 +90,10 @@ class AbstractCallback:
         """The step is committed: `driver.step_count` is `step + 1` (AFTER_STEP)."""
 
     def on_converge(self, step: int, log_data: LogData, driver: Driver) -> None:
-        """Systems converged at this step; they have moved on (ON_CONVERGE)."""
+        """Systems converged at this step, or as they entered their sub-stage; they have moved on (ON_CONVERGE).
+
+        `driver.current_mask` says who they are, `driver.before_moving_on` is the batch in which they converged.
+        """
 
     def on_run_end(self, step: int, driver: Driver) -> None:
         """The run ended gracefully; called exactly once."""
@@ -98,8 +101,16 @@ class AbstractCallback:
     def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
         """The run ended by an error; called instead of `on_run_end`."""
 
+    def on_program_start(self, step: int, driver: Driver) -> int | None:
+        """A program is about to advance the committed state. May say after how many steps, at least one, it has to
+        return at the latest, for this callback to look at the state again in `on_rows`."""
+
     def on_rows(self, rows: Rows, driver: Driver) -> None:
-        """Rows of committed steps, as dicts of host numbers, whenever a program returns. Costs no stop at each step."""
+        """Rows of committed steps, as dicts of host numbers, whenever a program returns. Costs no stop at each step.
+
+        Systems that ended at these steps are still in their slots. A callback that belongs to a sub-stage gets the rows
+        of that sub-stage.
+        """
 
     def on_progress(self, step: int, driver: Driver) -> None:
         """A program has returned, `step` steps are committed, and systems have left and come. Costs no stop either."""
@@ -111,5 +122,5 @@ class AbstractCallback:
         """Something to tell. Compilations may be told of from another thread.
 
         Kinds: compile_started, compile_finished, stage_entered, stage_left, rejection, checkpoint,
-        checkpoint_damaged, resumed, interrupted.
+        checkpoint_damaged, resumed, interrupted, failure, grown.
         """

@@ -15,7 +15,7 @@ from adiabat.errors import InputTypeError
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
 
-__all__ = ["Dispatcher"]
+__all__ = ["FOREVER", "Dispatcher"]
 
 POINT_OF = {
     HookStageEnum.BEFORE_STEP: "on_step_start",
@@ -28,6 +28,8 @@ POINT_OF = {
     HookStageEnum.AFTER_STEP: "on_step_end",
     HookStageEnum.ON_CONVERGE: "on_converge",
 }
+STAGE_AT = {point: stage for stage, point in POINT_OF.items()}
+FOREVER = 2**62  # steps
 # Points before the first phase, between phases, after the commit: they decide how far one program may run.
 FIRST = ("on_step_start", "on_compute_update_start", "before_pre_update")
 INNER = (
@@ -53,6 +55,25 @@ class _Entry:
     name: str
 
 
+@dataclass(frozen=True)
+class _Listener:
+    """A callback object, once however often it is registered, and the sub-stages it belongs to; none: to the whole."""
+
+    callback: AbstractCallback
+    subs: tuple[SubStage, ...]
+
+    def overrides(self, method: str) -> bool:
+        return _overrides(self.callback, method)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the run; of the rows only those of the sub-stages it belongs to."""
+        if method == "on_rows" and self.subs:
+            labels, (rows, *rest) = [sub.label for sub in self.subs], arguments
+            rows = [row for row in rows if row["stage"] in labels]
+            return getattr(self.callback, method)(rows, *rest) if rows else None
+        return getattr(self.callback, method)(*arguments)
+
+
 class Dispatcher:
     """Callbacks of the whole run and those of its sub-stages, sorted by point, order and depth.
 
@@ -62,8 +83,8 @@ class Dispatcher:
 
     def __init__(self, callbacks: Iterable[Any], subs: Sequence[SubStage] = ()) -> None:
         self.traced: list[TracedHook] = []
-        self.objects: list[AbstractCallback] = []
-        self._closing: list[Any] = []
+        self._listeners: dict[int, _Listener] = {}  # by the id of the callback
+        self._closing: dict[int, Any] = {}  # by the id of the hook
         self._points: dict[str, list[_Entry]] = {}
         outer = self._sorted(callbacks, None)
         inner = [pair for sub in subs for pair in self._sorted(sub.stage.hooks, sub)]
@@ -111,6 +132,16 @@ class Dispatcher:
         """Whether someone is called at this point of this step."""
         return any(step % entry.frequency == 0 for entry in self._points.get(point, ()))
 
+    def program_starts(self, step: int, driver: Driver) -> int:
+        """Tell of a program that is about to run; after how many steps it has to return at the latest."""
+        most = FOREVER
+        for listener in self._listeners.values():
+            if listener.overrides("on_program_start"):
+                with driver.telling_where(None, *listener.subs):
+                    wanted = listener.call("on_program_start", step, driver)
+                most = most if wanted is None else min(most, max(int(wanted), 1))
+        return most
+
     def horizon(self, step: int, most: int) -> int:
         """How many steps from `step` on may be done in one go: at most `most`, and 1 if this step is looked into."""
         if self.splits(step):
@@ -125,7 +156,7 @@ class Dispatcher:
 
     def open(self, stack: ExitStack) -> None:
         """Enter the hooks that are context managers, and close those that can be closed when the stack is left."""
-        for hook in self._closing:
+        for hook in self._closing.values():
             if hasattr(hook, "__enter__") and hasattr(hook, "__exit__"):
                 stack.enter_context(hook)
             else:
@@ -137,10 +168,10 @@ class Dispatcher:
         All are called; then the first StopRun of theirs is raised.
         """
         stop: StopRun | None = None
-        for callback in self.objects:
-            if _overrides(callback, method):
+        for listener in self._listeners.values():
+            if listener.overrides(method):
                 try:
-                    getattr(callback, method)(*arguments)
+                    listener.call(method, *arguments)
                 except StopRun as raised:
                     stop = stop or raised
         if stop is not None:
@@ -149,10 +180,10 @@ class Dispatcher:
     def tell_all(self, method: str, *arguments: Any) -> BaseException | None:
         """As `tell`, and everyone is told even if some raise; returns the first exception other than StopRun."""
         first: BaseException | None = None
-        for callback in self.objects:
-            if _overrides(callback, method):
+        for listener in self._listeners.values():
+            if listener.overrides(method):
                 try:
-                    getattr(callback, method)(*arguments)
+                    listener.call(method, *arguments)
                 except StopRun:
                     pass
                 except Exception as raised:  # noqa: BLE001 - the others are told first, then it is raised
@@ -161,7 +192,7 @@ class Dispatcher:
 
     def listens(self, method: str) -> bool:
         """Whether any callback overrides a method of the run."""
-        return any(_overrides(callback, method) for callback in self.objects)
+        return any(listener.overrides(method) for listener in self._listeners.values())
 
     # --- registration ---------------------------------------------------------------------------------------
 
@@ -172,10 +203,14 @@ class Dispatcher:
     def _entries(self, callback: Any, sub: SubStage | None) -> list[tuple[str, _Entry]]:
         name = getattr(callback, "__name__", type(callback).__name__)
         if isinstance(callback, AbstractCallback):
-            self.objects.append(callback)
+            known = self._listeners.get(id(callback))
+            subs: tuple[SubStage, ...] = () if sub is None else (sub,)
+            if known is not None:
+                subs = (*known.subs, *subs) if known.subs and subs else ()
+            self._listeners[id(callback)] = _Listener(callback, subs)
             frequency = checked_frequency(getattr(callback, "frequency", 1), name)
             return [
-                (method, _Entry(getattr(callback, method), frequency, name))
+                (method, _Entry(_telling(getattr(callback, method), STAGE_AT.get(method), sub), frequency, name))
                 for method in STEP_METHODS
                 if _overrides(callback, method)
             ]
@@ -192,7 +227,7 @@ class Dispatcher:
         stages = hook.stages if hasattr(hook, "stages") else (hook.stage,)
         frequency = checked_frequency(getattr(hook, "frequency", 1), name)
         if hasattr(hook, "__exit__") or hasattr(hook, "close"):
-            self._closing.append(hook)
+            self._closing[id(hook)] = hook
         entries = []
         for stage in (HookStageEnum(stage) for stage in stages):
             if getattr(hook, "traced", False):
@@ -219,9 +254,21 @@ def _plain(function: Callable[..., Any], name: str) -> Callable[[int, LogData, A
     return call
 
 
+def _telling(
+    method: Callable[[int, LogData, Any], Any], stage: HookStageEnum | None, sub: SubStage | None
+) -> Callable[[int, LogData, Any], Any]:
+    """A method of a callback, which can ask the driver where it is and for whom."""
+
+    def call(step: int, log_data: LogData, driver: Any) -> Any:
+        with driver.telling_where(stage, *(() if sub is None else (sub,))):
+            return method(step, log_data, driver)
+
+    return call
+
+
 def _on_batch(hook: Any, stage: HookStageEnum, sub: SubStage | None) -> Callable[[int, LogData, Any], None]:
     def call(step: int, log_data: LogData, driver: Any) -> None:
-        with driver.telling_where(stage, sub):
+        with driver.telling_where(stage, *(() if sub is None else (sub,))):
             batch = hook(driver.batch, driver)
         if batch is not None:
             driver.batch = batch

@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from adiabat.engine.callbacks import HookStageEnum, StopRun
 from adiabat.engine.checkpoint import Checkpoints
 from adiabat.engine.compiling import tracing_scope
-from adiabat.engine.dispatcher import Dispatcher
+from adiabat.engine.dispatcher import FOREVER, Dispatcher
 from adiabat.engine.execution import Execution
 from adiabat.engine.fused import FusedStage, SubStage, fuse
 from adiabat.engine.in_flight import InFlight
@@ -30,8 +30,6 @@ from adiabat.engine.timings import Timings
 from adiabat.errors import InputError, Interrupted
 
 __all__ = ["Driver"]
-
-FOREVER = 2**62  # steps
 
 
 class Driver:
@@ -81,6 +79,8 @@ class Driver:
         self.signals = signals
         self.current_hook_stage: HookStageEnum | None = None
         self.current_mask: Bool[np.ndarray, " S"] | None = None
+        self.resuming = False
+        """Whether `restore` was called, so that what files hold of later steps is to be written again."""
         self.in_flight = in_flight
         if in_flight is not None:
             systems = in_flight.source.empty()
@@ -125,9 +125,25 @@ class Driver:
         return self.stage.sub_stages[0].stage
 
     @property
+    def before_moving_on(self) -> Any:
+        """The batch in which the systems converged that have just moved on; None unless at ON_CONVERGE."""
+        converged = self._stepper.converged
+        return None if converged is None else self._face.as_batch(converged.before)
+
+    @property
     def step_count(self) -> int:
         """Steps committed so far, over all runs."""
         return self._stepper.step_count
+
+    @property
+    def moving(self) -> Bool[np.ndarray, " S"]:
+        """The slots whose systems have not ended."""
+        return self._execution.moving
+
+    @property
+    def failures(self) -> Mapping[int, tuple[str, str]]:
+        """Of systems that failed and are still in their slots: by slot, the sub-stage and the reason."""
+        return dict(self._execution.failures)
 
     @property
     def step_attempt(self) -> int:
@@ -252,7 +268,7 @@ class Driver:
         with tracing_scope():
             self._stepper.hooks.tell("on_run_start", start, self)
             self._execution.enter_all()
-            self._stepper.move_on()
+            self._stepper.settle()
             self._stepper.exchange()
         while not self.done and self.step_count < end:
             before = self.step_count
@@ -331,6 +347,7 @@ class Driver:
             InputError: nothing can begin anew, because the sub-stages that have it are over.
             OutputError: there are checkpoints, none readable.
         """
+        self.resuming = True
         saved = self._saver.restore(renew)
         if saved is not None:
             self._stepper.step_count = saved.step
@@ -341,14 +358,22 @@ class Driver:
     # --- for the dispatcher ---------------------------------------------------------------------------------
 
     @contextmanager
-    def telling_where(self, stage: HookStageEnum, sub: SubStage | None) -> Iterator[None]:
-        """For the length of one hook call, tell it its point and the members of the sub-stage it belongs to."""
-        mask = None if sub is None else self._execution.members(sub)
-        self.current_hook_stage, self.current_mask = stage, mask
+    def telling_where(self, stage: HookStageEnum | None, *subs: SubStage) -> Iterator[None]:
+        """For the length of one call, tell a hook its point and the members of the sub-stages it belongs to; at
+        ON_CONVERGE, who of them converged."""
+        self.current_hook_stage, self.current_mask = stage, self._mask_of(subs, stage)
         try:
             yield
         finally:
             self.current_hook_stage = self.current_mask = None
+
+    def _mask_of(self, subs: tuple[SubStage, ...], stage: HookStageEnum | None) -> Bool[np.ndarray, " S"] | None:
+        converged = self._stepper.converged if stage is HookStageEnum.ON_CONVERGE else None
+        status = self._execution.status if converged is None else np.asarray(converged.before.clock.status)
+        members = np.isin(status, [sub.code for sub in subs]) if subs else None
+        if converged is None:
+            return members
+        return converged.mask if members is None else converged.mask & members
 
     def _tell(self, kind: str, message: str) -> None:
         self._stepper.tell("on_event", kind, message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adiabat.engine.callbacks import LogData, Rows, StopRun
 from adiabat.engine.compiling import Tell
@@ -12,6 +12,7 @@ from adiabat.engine.dispatcher import FIRST, Dispatcher
 from adiabat.engine.execution import Chunk, Execution
 from adiabat.engine.fused import SubStage
 from adiabat.engine.in_flight import InFlight
+from adiabat.engine.occupancy import Mask
 from adiabat.engine.program import CAPACITY
 from adiabat.engine.rows import add_counts, host_numbers, metric_rows, what_is_wrong, why_failed
 from adiabat.engine.saving import Saver
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["Stepper"]
 
 BETWEEN = ("after_pre_update", "before_compute")  # the points between the first two phases
+
+
+class Converged(NamedTuple):
+    """Systems that have moved on because they converged."""
+
+    before: State  # in which they converged
+    mask: Mask
 
 
 class Stepper:
@@ -44,6 +52,7 @@ class Stepper:
         self.hooks = Dispatcher(())
         self.injected: PyTree = None  # samples for the step at hand
         self.deadline = float("inf")  # no program should run past it
+        self.converged: Converged | None = None  # while hooks are told of it
         self.stop: StopRun | None = None  # asked for by someone who was told of a step that is committed
         self._driver = driver
         self._execution = execution
@@ -74,6 +83,7 @@ class Stepper:
         """Commit at least one step and at most `most`, or count one rejection."""
         step = self.step_count
         log_data: LogData = {}
+        most = min(most, self.hooks.program_starts(step, self._driver))
         self._execution.begin()
         self._scratch, self.injected = {}, None
         for point in FIRST:
@@ -156,7 +166,7 @@ class Stepper:
     def _committed(self, chunk: Chunk, log_data: LogData) -> None:
         """Everything that follows a commit: systems move on, callbacks see the step, rows go out, files are saved."""
         first, self.step_count = self.step_count, self.step_count + chunk.n_steps
-        last, hooks = self.step_count - 1, self.hooks
+        last, hooks, measured = self.step_count - 1, self.hooks, self._execution.state.metrics
         for sub in chunk.subs:
             self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
         rows = metric_rows(chunk, first, self._execution.reported(chunk)) if hooks.listens("on_rows") else []
@@ -166,16 +176,18 @@ class Stepper:
         self._counts = {}
         if chunk.failed.any():
             self._execution.fail(why_failed(chunk))
-        ended, converged = self.move_on()
+        ended = self.move_on()
         last_log = log_data if last == first else {}
-        points = ["on_step_end", "on_converge"] if converged else ["on_step_end"]
+        points = ["on_step_end", "on_converge"] if self.converged is not None else ["on_step_end"]
         if any(hooks.due(point, last) for point in points):
             last_log.update(host_numbers(self._execution.state.metrics))
         try:
             for point in points:
                 self.stop = hooks.fire_all(point, last, last_log, self._driver) or self.stop
         finally:
-            self._hand_out(rows, {first: log_data, last: last_log})
+            self.converged = None
+            logs = {first: log_data, last: last_log}
+            self._hand_out(rows, {step: _without(log, measured) for step, log in logs.items()})
         self.exchange()
         self.tell("on_progress", self.step_count)
         for label, state in ended:
@@ -188,11 +200,18 @@ class Stepper:
         if self._in_flight is not None:
             self._in_flight.exchange(self._execution)
         while self._execution.resting:
-            self.move_on()
+            self.settle()
             if self._in_flight is not None:
                 self._in_flight.exchange(self._execution)
         if self._in_flight is not None and self._in_flight.blocked:
             self.stop = self.stop or StopRun("there is no room left for systems that have ended")
+
+    def settle(self) -> None:
+        """Let those move on who have ended without a step, as who enters a sub-stage and has converged already."""
+        self.move_on()
+        if self.converged is not None:
+            stop = self.hooks.fire_all("on_converge", max(self.step_count - 1, 0), {}, self._driver)
+            self.stop, self.converged = stop or self.stop, None
 
     def _hand_out(self, rows: Rows, logs: Mapping[int, LogData]) -> None:
         """Rows, with what callbacks put into the log of a step, to those who write them."""
@@ -209,15 +228,17 @@ class Stepper:
         except StopRun as stop:
             self.stop = stop
 
-    def move_on(self) -> tuple[list[tuple[str, State]], bool]:
-        """Let systems change sub-stage; returns which sub-stages ended, in what state, and whether any converged."""
+    def move_on(self) -> list[tuple[str, State]]:
+        """Let systems change sub-stage; returns which sub-stages ended and in what state, notes who converged."""
         leaving, converged = self._execution.leaving()
+        self.converged = None
         if not leaving:
-            return [], False
+            return []
         before = self._execution.state
         self._execution.move(leaving, converged)
-        ended = [(label, before) for label in before.own if label not in self._execution.state.own]
-        return ended, bool(converged.any())
+        if converged.any():
+            self.converged = Converged(before, converged)
+        return [(label, before) for label in before.own if label not in self._execution.state.own]
 
     def _rejected(self, reason: str) -> None:
         """Tell of a rejected attempt, and fail after the last one that is allowed."""
@@ -246,4 +267,10 @@ class Stepper:
         if self._execution.conclude(self.step_count, time.perf_counter()) is None:
             raise NumericalError(f"step {self.step_count} is rejected: {self._reason()}")
         self.step_count += 1
-        self.move_on()
+        self.settle()
+
+
+def _without(log: LogData, measured: Mapping[str, Any]) -> LogData:
+    """What callbacks put into the log of a step; of the metrics there, which are those of all systems, rows have their
+    own."""
+    return {name: value for name, value in log.items() if name not in measured}

@@ -110,7 +110,7 @@ def test_hdf5_records_that_are_forgotten_leave_the_file(tmp_path):
 
 
 def test_hdf5_records_do_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("adiabat.atoms.sinks.hdf5_sink.MOST_WAITING", 3)
+    monkeypatch.setattr("adiabat.atoms.sinks.hdf5_file.MOST_WAITING", 3)
     sink = HDF5Sink(tmp_path / "done.h5")
     for i in range(0, 10, 2):
         sink.write(batch_of(i, i + 1))
@@ -165,8 +165,8 @@ def test_a_full_disk_takes_nothing_and_spoils_nothing(tmp_path, monkeypatch, nam
     sink.sync()
     before = sink.path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("adiabat.atoms.sinks.hdf5_sink.MOST_WAITING", 1)
-        patch.setattr("adiabat.atoms.sinks.hdf5_sink.shutil.copyfile", full_disk)
+        patch.setattr("adiabat.atoms.sinks.hdf5_file.MOST_WAITING", 1)
+        patch.setattr("adiabat.atoms.sinks.hdf5_file.shutil.copyfile", full_disk)
         patch.setattr("adiabat.atoms.sinks.frame_files.extxyz_text", full_disk)
         with pytest.raises(OutputError, match="No space left"):
             sink.write(batch_of(2))

@@ -25,6 +25,14 @@ class FrameFile(abc.ABC):
     system_ids: list[int]
 
     @abc.abstractmethod
+    def __init__(self, path: Path) -> None:
+        """Go on where the file ends.
+
+        Raises:
+            InputError: it holds something else.
+        """
+
+    @abc.abstractmethod
     def append(self, records: Sequence[AtomicData]) -> None:
         """Write frames at the end; after an error the file is as it was."""
 
@@ -35,6 +43,14 @@ class FrameFile(abc.ABC):
     @abc.abstractmethod
     def truncate(self, n_records: int) -> None:
         """Keep the first frames."""
+
+    @abc.abstractmethod
+    def integers(self, name: str) -> list[int]:
+        """A number that every frame has among its info or its system fields.
+
+        Raises:
+            InputError: a frame lacks it.
+        """
 
     @abc.abstractmethod
     def sync(self) -> None:
@@ -55,9 +71,8 @@ class ExtxyzFile(FrameFile):
                     break
                 if frame.problem:
                     raise InputError(f"frame {frame.index} of '{path}' is damaged: {frame.problem}; name another file")
-                # The first of that name is the sink's own: a user's words come after it.
-                found = re.search(r"(?:^|\s)system_id=(\d+)(?:\s|$)", frame.text.split("\n", 2)[1])
-                self.system_ids.append(_system_id(found and found[1], path, frame.index))
+                comment = frame.text.split("\n", 2)[1]
+                self.system_ids.append(_integer("system_id", _written(comment, "system_id"), path, frame.index))
                 self._ends.append(frame.end)
         self._cut(self._ends[-1])
 
@@ -82,6 +97,15 @@ class ExtxyzFile(FrameFile):
         del self._ends[n_records + 1 :]
         self._cut(self._ends[-1])
 
+    def integers(self, name: str) -> list[int]:
+        found = []
+        with self._path.open("rb") as stream:
+            for record, start in enumerate(self._ends[:-1]):
+                stream.seek(start)
+                stream.readline()
+                found.append(_integer(name, _written(stream.readline().decode(), name), self._path, record))
+        return found
+
     def sync(self) -> None:
         with self._path.open("ab") as stream:
             os.fsync(stream.fileno())
@@ -97,7 +121,7 @@ class TrajectoryFile(FrameFile):
     def __init__(self, path: Path) -> None:
         self._path = path
         frames, whole = _readable_frames(path)
-        self.system_ids = [_system_id(atoms.info.get("system_id"), path, i) for i, atoms in enumerate(frames)]
+        self.system_ids = self._integers("system_id", frames)
         if not whole:
             if not frames and path.stat().st_size and not path.read_bytes().startswith(b"- of Ulm"):
                 raise InputError(f"'{path}' is no trajectory of ASE: name another file")
@@ -122,10 +146,16 @@ class TrajectoryFile(FrameFile):
         self._rewrite(_readable_frames(self._path)[0][:n_records])
         self._n_records = n_records
 
+    def integers(self, name: str) -> list[int]:
+        return self._integers(name, _readable_frames(self._path)[0])
+
     def sync(self) -> None:
         if self._path.exists():
             with self._path.open("rb") as stream:
                 os.fsync(stream.fileno())
+
+    def _integers(self, name: str, frames: Sequence[Any]) -> list[int]:
+        return [_integer(name, atoms.info.get(name), self._path, i) for i, atoms in enumerate(frames)]
 
     def _rewrite(self, frames: list[Any]) -> None:
         """Put a file in place that holds these frames only."""
@@ -147,9 +177,15 @@ def _could_be_ours(text: str) -> bool:
     return not newline or any(comment.startswith(word[: len(comment)]) for word in ("Lattice=", "Properties="))
 
 
-def _system_id(found: Any, path: Path, index: int) -> int:
+def _written(comment: str, name: str) -> str | None:
+    """The integer of this name in a comment line. The first one is ours: a user's words come after it."""
+    found = re.search(rf"(?:^|\s){name}=(\d+)(?:\s|$)", comment)
+    return found and found[1]
+
+
+def _integer(name: str, found: Any, path: Path, index: int) -> int:
     if found is None:
-        raise InputError(f"frame {index} of '{path}' has no system_id, so no sink wrote it: name another file")
+        raise InputError(f"frame {index} of '{path}' has no {name}, so it was not written here: name another file")
     return int(found)
 
 
