@@ -41,12 +41,11 @@ class SamplerSource:
         self._prepare = prepare
         self._init_fn = init_fn
         self._n_slots, self._n_slot_atoms = n_slots, n_slot_atoms
-        self._dry = False  # what is left is too large
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left that fits."""
-        return self._dry or self.sampler.exhausted
+        return self.sampler.smallest > self._n_slot_atoms
 
     def __len__(self) -> int:
         return len(self.sampler.dataset)
@@ -67,9 +66,7 @@ class SamplerSource:
         slots = list(free)
         while len(admitted) < len(slots) and not self.exhausted:
             data = self.sampler.request_replacement(self._n_slot_atoms)
-            if data is None:
-                self._dry = True
-                break
+            assert data is not None
             assert data.system_id is not None
             try:
                 self._check(data)
@@ -98,7 +95,6 @@ class SamplerSource:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from there."""
         self.sampler.restore(arrays)
-        self._dry = False
 
 
 def _like(mask: np.ndarray, leaf: Any) -> np.ndarray:

@@ -126,6 +126,11 @@ class SizeAwareSampler:
         """Whether every system has been handed out."""
         return not self._by_size
 
+    @property
+    def smallest(self) -> float:
+        """Atoms of the smallest system that is left; infinity if none is."""
+        return float(self._by_size[0]) if self._by_size else float("inf")
+
     def __len__(self) -> int:
         """Systems that are left."""
         return sum(map(len, self._bins.values()))

@@ -57,6 +57,12 @@ _STRUCTURES = (
 
 _STRUCTURE_OPTIONS = (
     Option("--potential", "see 'adiabat list potentials'; required", "KIND", setting="potential"),
+    Option(
+        "--trajectory",
+        "a frame of each structure every N steps (default: md 100, relax none)",
+        "N",
+        setting="record.trajectory_interval",
+    ),
     Option("--batch-size", "most structures under way at once (default 64)", "N", setting="batch.max_batch_size"),
     Option("--strict", "stop before all else if one structure cannot be used", setting="structures.strict"),
     Option("--seed", "of the random numbers (default 0)", "N", setting="seed"),

@@ -130,6 +130,10 @@ class Reader:
         for node in layers:
             if isinstance(node.value, dict) or _is_true(node):
                 sections += [node] if isinstance(node.value, dict) else []
+                # `--cell --cell.pressure 1` reads as settings of a kind.
+                self.overruled |= {
+                    id(child) for name, child in node.children.items() if name == "kind" and _is_true(child)
+                }
                 is_none = False
                 continue
             if isinstance(node.value, cls):

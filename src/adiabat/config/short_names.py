@@ -15,6 +15,7 @@ Job = Literal["energy", "relax", "md"]
 _STRUCTURES = {
     "strict": "structures.strict",
     "fixed_center": "structures.fixed_center",
+    "trajectory": "record.trajectory_interval",
     "batch_size": "batch.max_batch_size",
 }
 

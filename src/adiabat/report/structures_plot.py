@@ -49,7 +49,7 @@ def plot_structures(path: Path, courses: dict[int, SystemCourse]) -> None:
     path : path
         The file to write.
     courses : dict
-        As `read_courses` gives them. Energies are shown relative to the last one, conserved quantities to the first.
+        As `read_courses` gives them. Energies are shown relative to the lowest, conserved quantities to the first.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,6 +62,8 @@ def plot_structures(path: Path, courses: dict[int, SystemCourse]) -> None:
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for panel, name in zip(axes, panels, strict=True):
             _draw(panel, name, list(courses.values()))
+        if len(courses) > 1:
+            axes[0].legend(loc="upper right")
         axes[0].set_title(f"{len(courses)} structures", color=GREY, loc="right", fontsize=9)
         axes[-1].set_xlabel("step of a structure")
         axes[-1].set_xlim(left=0)
@@ -74,10 +76,8 @@ def _draw(axes: Any, name: str, courses: Sequence[SystemCourse]) -> None:
     alpha = max(0.08, min(0.7, 6 / len(chosen)))
     for i in chosen:
         axes.plot(*lines[i], color=BLUE, lw=0.8, alpha=alpha, rasterized=True)
-    step, middle = _median(lines)
     if len(lines) > 1:
-        axes.plot(step, middle, color=ORANGE, lw=1.6, label="median of those under way")
-        axes.legend(loc="upper right")
+        axes.plot(*_median(lines), color=ORANGE, lw=1.6, label="median of those under way")
     axes.set_ylabel(LABELS[name])
     if name == "fmax" and np.nanmax(np.concatenate([values for _, values in lines])) > 0:
         axes.set_yscale("log")
@@ -86,7 +86,7 @@ def _draw(axes: Any, name: str, courses: Sequence[SystemCourse]) -> None:
 
 
 LABELS = {
-    "energy": "energy above the last (eV)",
+    "energy": "energy above the lowest (eV)",
     "fmax": "largest force (eV/Å)",
     "temperature": "temperature (K)",
     "conserved": "drift of the conserved (eV)",
@@ -94,23 +94,26 @@ LABELS = {
 
 
 def _shown(name: str, values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """Energies relative to the last, conserved quantities to the first: systems of all sizes fit in one panel."""
+    """Energies relative to the lowest, conserved quantities to the first: systems of all sizes fit in one panel."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return values
-    reference = {"energy": finite[-1], "conserved": finite[0]}.get(name, 0.0)
+    reference = {"energy": finite.min(), "conserved": finite[0]}.get(name, 0.0)
     return values - reference
 
 
 def _median(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """The median over the structures at every step that was logged of a few of them."""
+    """The median over the structures at the steps that were logged of at least half of those under way."""
     step = np.concatenate([steps for steps, _ in lines])
     value = np.concatenate([values for _, values in lines])
     known = np.isfinite(value)
     order = np.argsort(step[known], kind="stable")
     at, first = np.unique(step[known][order], return_index=True)
     groups = np.split(value[known][order], first[1:])
-    enough = np.array([len(group) >= max(2, len(lines) // 20) for group in groups], bool)
+    known_steps = [steps[np.isfinite(values)] for steps, values in lines]
+    spans = np.array([(steps[0], steps[-1]) for steps in known_steps if len(steps)])
+    under_way = np.array([np.sum((spans[:, 0] <= step) & (step <= spans[:, 1])) for step in at])
+    enough = np.array([len(group) for group in groups]) >= np.maximum(2, under_way / 2)
     middle = np.array([np.median(group) for group in groups])
     return at[enough], middle[enough]
 
