@@ -417,7 +417,7 @@ def test_on_converge_says_who_converged_where_and_in_what_state():
     a = Count(name="a", by=-1, convergence=Reached("n", 5), hooks=(inner,))
     driver = Driver(a + Count(name="b", n_steps=9, hooks=(other,)), systems={"n": np.array([5, 7])}, callbacks=[sees])
     driver.run(4)
-    assert sees.seen == [([True, False], [4, 6], [1, 0]), ([False, True], [5, 4], [1, 1])] or sees.seen
+    assert sees.seen == [([True, False], [4, 6], [1, 0]), ([False, True], [6, 4], [1, 1])]
     assert inner.seen == sees.seen
     assert [mask for mask, _, _ in other.seen] == [[False, False], [False, False]]
     assert driver.before_moving_on is None

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from adiabat.atoms.convergence import ConvergenceHook
     from adiabat.atoms.dynamics import BaseDynamics
     from adiabat.atoms.fused_stage import FusedStage
-    from adiabat.atoms.hooks import LoggingHook, TrajectoryWriter, read_trajectory
+    from adiabat.atoms.hooks import (
+        ConvergedSnapshot,
+        EnergyDriftMonitor,
+        FailedSystem,
+        LoggingHook,
+        MaxForceClamp,
+        NaNQuarantine,
+        PhaseProfiler,
+        Profiler,
+        TrajectoryWriter,
+        WrapPositions,
+        read_trajectory,
+    )
     from adiabat.atoms.integrators import (
         FIRE,
         FIRE2,
@@ -44,7 +56,10 @@ __all__ = [
     "AtomicData",
     "BaseDynamics",
     "Batch",
+    "ConvergedSnapshot",
     "ConvergenceHook",
+    "EnergyDriftMonitor",
+    "FailedSystem",
     "FrechetCell",
     "FromFunction",
     "FusedStage",
@@ -53,15 +68,20 @@ __all__ = [
     "Harmonic",
     "LennardJones",
     "LoggingHook",
+    "MaxForceClamp",
     "MemorySink",
     "Morse",
     "NVTLangevin",
     "NVTNoseHoover",
+    "NaNQuarantine",
+    "PhaseProfiler",
     "Potential",
+    "Profiler",
     "SizeAwareSampler",
     "SoftSphere",
     "SumOfPotentials",
     "TrajectoryWriter",
+    "WrapPositions",
     "from_ase",
     "maxwell_boltzmann",
     "read_data",
@@ -76,7 +96,10 @@ _HOMES = {
     "adiabat.atoms.convergence": ("ConvergenceHook",),
     "adiabat.atoms.dynamics": ("BaseDynamics",),
     "adiabat.atoms.fused_stage": ("FusedStage",),
-    "adiabat.atoms.hooks": ("LoggingHook", "TrajectoryWriter", "read_trajectory"),
+    "adiabat.atoms.hooks": (
+        "ConvergedSnapshot", "EnergyDriftMonitor", "FailedSystem", "LoggingHook", "MaxForceClamp", "NaNQuarantine",
+        "PhaseProfiler", "Profiler", "TrajectoryWriter", "WrapPositions", "read_trajectory",
+    ),
     "adiabat.atoms.potentials": (
         "ASECalculator", "FromFunction", "Harmonic", "LennardJones", "Morse", "Potential", "SoftSphere",
         "SumOfPotentials",

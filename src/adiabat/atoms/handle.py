@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,8 +59,8 @@ class Handle(abc.ABC):
         """The batch as it is; None before the first."""
         return None if self._driver is None else as_batch(self._driver.state)
 
-    def register_hook(self, hook: Callable[[Batch, Any], Batch | None]) -> None:
-        """Have this hook called, too."""
+    def register_hook(self, hook: Any) -> None:
+        """Have this called, too: a hook object, a callback or a function."""
         self.hooks.append(hook)
         self._forget()
 

@@ -49,6 +49,10 @@ class Hook(Protocol):
     `driver.current_hook_stage` tells a hook of several stages where it is. With `__enter__`/`__exit__` or
     `close`, it is opened and closed once a run. A hook with `traced = True` is a pure function of the batch,
     compiled into the step (its `driver` is None).
+
+    Where something has to be computed before a system can begin, as forces have, hooks at BEFORE_COMPUTE and
+    AFTER_COMPUTE are called around it as well, whatever their frequency. The batch then has no private rows, and what
+    they change is kept of the systems that begin.
     """
 
     frequency: int

@@ -82,6 +82,16 @@ class ProgramCache:
 
         return self._once(("enter", sub.code, primed), make, [sub], "entry")
 
+    def prime(self, sub: SubStage) -> Program:
+        """(before, entering) -> systems, those that enter primed for `sub`: apart from the entry, where hooks of the
+        host look at them before and after."""
+
+        def primed(before: State, entering: Any) -> PyTree:
+            after = _primed(sub, self.traced, before)
+            return where_systems(entering, after.systems, before.systems)
+
+        return self._once(("prime", sub.code), lambda: jax.jit(primed))
+
     def entry_shapes(self, sub: SubStage, before: State) -> Entered:
         """Shapes of what entering `sub` gives."""
         mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
@@ -103,7 +113,7 @@ class ProgramCache:
 
     def _entered(self, sub: SubStage, primed: bool = False) -> Any:
         def make() -> Any:
-            return jax.jit(_entered(sub, primed), **self.placement.enter(sub))
+            return jax.jit(_entered(sub, primed, self.traced), **self.placement.enter(sub))
 
         return self._once(("entered", sub.code, primed), make)
 
@@ -148,11 +158,22 @@ def _compiled(jitted: Any, *shapes: Any) -> Program:
     return program
 
 
-def _entered(sub: SubStage, primed: bool) -> Callable[[State, Any], Entered]:
+def _primed(sub: SubStage, traced: Sequence[TracedHook], state: State) -> State:
+    """The systems primed for a sub-stage, with the hooks at BEFORE_COMPUTE and AFTER_COMPUTE that are compiled in."""
+    around = [hook for hook in traced if hook.of(sub.label)] if sub.stage.primes else []
+    for hook in around:
+        state = hook.applied(state, sub.stage) if hook.point == "before_compute" else state
+    state = state.replace(systems=sub.stage.prime(state.systems))
+    for hook in around:
+        state = hook.applied(state, sub.stage) if hook.point == "after_compute" else state
+    return state
+
+
+def _entered(sub: SubStage, primed: bool, traced: Sequence[TracedHook]) -> Callable[[State, Any], Entered]:
     stage = sub.stage
 
     def entered(before: State, entering: Any) -> Entered:
-        ready = before if primed else before.replace(systems=stage.prime(before.systems))
+        ready = before if primed else before.replace(systems=_primed(sub, traced, before).systems)
         systems, own = stage.init(ready, before.keys(f"enter {sub.label}"))
         if before.n_systems > 1 or stage.shared_compute() is not None:
             systems = where_systems(entering, systems, before.systems)

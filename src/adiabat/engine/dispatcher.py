@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adiabat.engine.callbacks import AbstractCallback, HookStageEnum, LogData, StopRun, checked_frequency
 from adiabat.engine.fused import SubStage
-from adiabat.engine.program import TracedHook
+from adiabat.engine.program import AROUND_COMPUTE, Lookers, TracedHook
 from adiabat.errors import InputTypeError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class _Entry:
     call: Callable[[int, LogData, Any], Any]
     frequency: int
     name: str
+    sub: SubStage | None = None  # that it belongs to; None: to the whole
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,17 @@ class Dispatcher:
 
     # --- during a run ---------------------------------------------------------------------------------------
 
+    def lookers(self, driver: Driver) -> Lookers:
+        """Those who are called around the computation of what systems begin with."""
+        entries = [entry for point in AROUND_COMPUTE for entry in self._points.get(point, ())]
+
+        def call(point: str, sub: SubStage) -> None:
+            for entry in self._points.get(point, ()):
+                if entry.sub in (None, sub):
+                    entry.call(driver.step_count, {}, driver)
+
+        return Lookers(frozenset(None if entry.sub is None else entry.sub.label for entry in entries), call)
+
     def open(self, stack: ExitStack) -> None:
         """Enter the hooks that are context managers, and close those that can be closed when the stack is left."""
         for hook in self._closing.values():
@@ -235,7 +247,7 @@ class Dispatcher:
                 identity = (id(hook), point, frequency, label)
                 self.traced.append(TracedHook(point, frequency, lambda batch: hook(batch, None), label, identity))
             else:
-                entries.append((POINT_OF[stage], _Entry(_on_batch(hook, stage, sub), frequency, name)))
+                entries.append((POINT_OF[stage], _Entry(_on_batch(hook, stage, sub), frequency, name, sub)))
         return entries
 
 

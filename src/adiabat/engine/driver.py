@@ -97,7 +97,7 @@ class Driver:
             chunk_seconds=chunk_seconds,
             in_flight=in_flight,
         )
-        self._stepper.hooks = Dispatcher(self.callbacks, self.stage.sub_stages)
+        self._hook(self.callbacks)
         self._running = False
 
     # --- what one looks at ----------------------------------------------------------------------------------
@@ -224,8 +224,7 @@ class Driver:
     def _loop(self, n_iter: int | None, every: int | None, extra: list[Any]) -> Iterator[tuple[int, State]]:
         if self._running:
             raise RuntimeError("this driver is running already")
-        hooks = self._stepper.hooks = Dispatcher([*self.callbacks, *extra], self.stage.sub_stages)
-        self._execution.programs = self._execution.programs.with_traced(hooks.traced)
+        hooks = self._hook([*self.callbacks, *extra])
         self._running = True
         self._stepper.stop = None
         self._stepper.deadline = time.monotonic() + (float("inf") if self.time_limit is None else self.time_limit)
@@ -235,6 +234,13 @@ class Driver:
                 yield from self._guarded(n_iter, every)
         finally:
             self._running = False
+
+    def _hook(self, callbacks: list[Any]) -> Dispatcher:
+        """Have these called from now on, and those of the sub-stages."""
+        hooks = self._stepper.hooks = Dispatcher(callbacks, self.stage.sub_stages)
+        self._execution.programs = self._execution.programs.with_traced(hooks.traced)
+        self._execution.lookers = hooks.lookers(self)
+        return hooks
 
     def _guarded(self, n_iter: int | None, every: int | None) -> Iterator[tuple[int, State]]:
         """The steps, and what ends them: every callback is told once, whatever the others do."""

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
 from adiabat.engine.fused import FusedStage, Renewable, SubStage, sharing_compute
 from adiabat.engine.occupancy import Mask, Occupancy
-from adiabat.engine.program import Advanced, Entered, require_same, who_outgrew
+from adiabat.engine.program import AROUND_COMPUTE, Advanced, Entered, Lookers, require_same, who_outgrew
 from adiabat.engine.stage import Stage
 from adiabat.engine.state import CONVERGED, FAILED, VACANT, Clock, PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
@@ -58,6 +58,7 @@ class Execution(Occupancy):
         self.timings = Timings()
         self.programs = ProgramCache(tell, self.timings, mesh)
         self.entered = False
+        self.lookers = Lookers()  # at what is computed for systems that enter
         self._in_step = False
         clock = Clock.start(seed, size, stage.first_status) if clock is None else clock
         if vacant:  # the slots are to be filled
@@ -313,7 +314,9 @@ class Execution(Occupancy):
         for sub in self.compiled:
             mask = entering.get(sub, self._nobody)
             codes = [other.code for other in self.stage.together_with([sub])]
-            near = self._nobody if came_from is None else mask & np.isin(came_from, codes)
+            near = self._nobody
+            if came_from is not None and not (len(codes) > 1 and self._looked_at(codes)):
+                near = mask & np.isin(came_from, codes)
             first = sub.label not in self._state.own
             seconds = 0.0
             for some, primed in ((mask & ~near, False), (near, True)):
@@ -328,8 +331,27 @@ class Execution(Occupancy):
             self.fail(dict.fromkeys(unsound, "what it begins with is not finite"))
         return news
 
+    def _looked_at(self, codes: list[int]) -> bool:
+        """Whether one of these sub-stages has hooks of its own that change what is computed for all of them."""
+        labels = self.lookers.labels | {hook.label for hook in self.programs.traced if hook.point in AROUND_COMPUTE}
+        return any(sub.label in labels for sub in self.stage.sub_stages if sub.code in codes)
+
+    def _prime(self, sub: SubStage, entering: Mask) -> None:
+        """Prime those who enter, with hooks of the host looking on before and after."""
+        before = self._state
+        self.lookers.call("before_compute", sub)
+        with tracing_scope():
+            ready = self._state.replace(own=(), metrics={}, scratch=())
+            self._set(self._state.replace(systems=self.programs.prime(sub)(ready, entering)))
+            self.lookers.call("after_compute", sub)
+            systems = self.programs.merge()(entering, self._state.systems, before.systems)
+        self._set(before.replace(systems=systems))
+
     def _enter_one(self, sub: SubStage, entering: Mask, primed: bool) -> float:
         """One entry; returns the seconds that it took."""
+        if not primed and sub.stage.primes and self.lookers.labels & {None, sub.label}:
+            self._prime(sub, entering)
+            primed = True
         systems = self.programs.placement.systems(sub, self._state.systems)
         before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
         program = self.programs.enter(sub, before, primed)

@@ -13,9 +13,13 @@ from jaxtyping import Array, Bool, Int, Shaped
 from adiabat.engine.fused import SubStage, sharing_compute
 from adiabat.engine.state import CONVERGED, FAILED, GOING, PyTree, State
 
-__all__ = ["CAPACITY", "Advanced", "Entered", "StepProgram", "TracedHook", "who_outgrew"]
+__all__ = [
+    "AROUND_COMPUTE", "CAPACITY", "Advanced", "Entered", "Lookers", "StepProgram", "TracedHook", "require_same",
+    "where_systems", "who_outgrew",
+]  # fmt: skip
 
 CAPACITY = 256  # steps, and rows of metrics, that one call of a program can hold
+AROUND_COMPUTE = ("before_compute", "after_compute")  # the points of hooks that systems entering are primed with
 PHASES = ("pre_update", "compute", "post_update")
 RESTING_SHARE = 8
 """A program returns when one slot in so many waits for the host to move its system on."""
@@ -29,6 +33,23 @@ class TracedHook(NamedTuple):
     apply: Callable[[State], State | None]
     label: str | None = None  # the sub-stage it belongs to; None: to the whole
     identity: Any = None  # equal for the same hook registered at the same points
+
+    def of(self, label: str) -> bool:
+        """Whether it is called for a sub-stage."""
+        return self.label in (None, label)
+
+    def applied(self, state: State, stage: Any) -> State:
+        """The state with what the hook makes of the batch that it is given."""
+        batch = self.apply(stage.as_batch(state))
+        after: State = state if batch is None else stage.from_batch(state, batch)
+        return after
+
+
+class Lookers(NamedTuple):
+    """Hooks of the host that look at what is computed for systems that enter."""
+
+    labels: frozenset[str | None] = frozenset()  # of the sub-stages they belong to; None: to the whole
+    call: Callable[[str, SubStage], None] = lambda point, sub: None  # those of a point, around the entry of a sub-stage
 
 
 class Advanced(NamedTuple):
@@ -258,14 +279,12 @@ class StepProgram:
 
     def _hook(self, point: str, state: State, step: Int[Array, ""]) -> State:
         for hook in self._traced:
-            if hook.point != point or not (hook.label is None or any(s.label == hook.label for s in self.subs)):
+            if hook.point != point or not any(hook.of(sub.label) for sub in self.subs):
                 continue
 
             def applied(before: State, hook: TracedHook = hook) -> State:
-                stage = self.subs[0].stage
-                batch = hook.apply(stage.as_batch(before))
-                after = before if batch is None else stage.from_batch(before, batch)
-                inside = self._active(before, [sub for sub in self.subs if hook.label in (None, sub.label)])
+                after = hook.applied(before, self.subs[0].stage)
+                inside = self._active(before, [sub for sub in self.subs if hook.of(sub.label)])
                 if after.n_systems == 1 and hook.label is None:
                     return after
                 return after.replace(systems=where_systems(inside, after.systems, before.systems))

@@ -60,6 +60,11 @@ class Stage(abc.ABC):
         return self.convergence if getattr(self.convergence, "traced", False) else None
 
     @property
+    def primes(self) -> bool:
+        """Whether systems have to be primed."""
+        return type(self).prime is not Stage.prime
+
+    @property
     def host_convergence(self) -> Convergence | None:
         """The criterion, if it is evaluated on the host."""
         return None if self.compiled_convergence is not None else self.convergence

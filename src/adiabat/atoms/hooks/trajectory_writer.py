@@ -13,6 +13,7 @@ from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batching import index_select, to_data_list
 from adiabat.atoms.hooks.file_hook import FileHook
 from adiabat.atoms.hooks.own_steps import own_rows
+from adiabat.atoms.hooks.snapshots import bare, labels
 from adiabat.atoms.sinks.frame_files import ExtxyzFile, FrameFile, TrajectoryFile
 from adiabat.atoms.sinks.hdf5_file import HDF5File
 from adiabat.errors import InputError
@@ -65,10 +66,9 @@ class TrajectoryWriter(FileHook):
         slots, ages = np.flatnonzero(moving), np.asarray(clock.age)
         if not len(slots):
             return None
-        codes = {sub.code: sub.label for sub in driver.stage.sub_stages}
         ids, status = np.asarray(clock.system_id), np.asarray(clock.status)
         due = [slot for slot in slots.tolist() if self._due(int(ids[slot]), int(ages[slot]))]
-        self._write(driver, [(slot, step, codes[int(status[slot])]) for slot in due])
+        self._write(driver, [(slot, step, labels(driver)[int(status[slot])]) for slot in due])
         return int(np.min(self.frequency - ages[slots] % self.frequency))
 
     def on_rows(self, rows: list[dict[str, Any]], driver: Driver) -> None:
@@ -88,7 +88,7 @@ class TrajectoryWriter(FileHook):
         if clash := [name for name in OURS if name in batch.system_fields or name in batch.atom_fields]:
             raise InputError(f"the batch has a field {clash[0]!r}, which frames of '{self.path}' use: rename yours")
         slots = [slot for slot, _, _ in frames]
-        chosen = index_select(batch.replace(neighbors=(), own=None), slots)
+        chosen = index_select(bare(batch), slots)
         ages = np.asarray(driver.state.clock.age)[slots].tolist()
         records = []
         for data, age, (_, step, stage) in zip(to_data_list(chosen), ages, frames, strict=True):
