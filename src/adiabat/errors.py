@@ -11,9 +11,9 @@ from typing import ClassVar
 __all__ = [
     "AdiabatError",
     "InputError",
-    "InputRuntimeError",
     "InputTypeError",
     "Interrupted",
+    "MissingOutputError",
     "NumericalError",
     "OutputError",
 ]
@@ -35,8 +35,8 @@ class InputTypeError(InputError, TypeError):
     """The user gave an object of the wrong kind, such as something that is no optimizer."""
 
 
-class InputRuntimeError(InputError, RuntimeError):
-    """Two things that the user gave do not go together, such as a potential without stress and a cell relaxation."""
+class MissingOutputError(InputError, RuntimeError):
+    """A potential does not give what is asked of it, such as the stress that a cell relaxation needs."""
 
 
 class NumericalError(AdiabatError, ArithmeticError):

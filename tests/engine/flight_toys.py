@@ -105,7 +105,7 @@ class Shelf:
     """Keeps what has ended, at most so many."""
 
     def __init__(self, room=10**9):
-        self.room, self.found = room, {}
+        self.room, self.found, self.n_synced = room, {}, 0
 
     def deliver(self, batch, finished):
         left = []
@@ -118,3 +118,6 @@ class Shelf:
             # What a resumed run delivers again must be what it delivered before.
             assert self.found.setdefault(each.system_id, row) == row
         return left
+
+    def sync(self):
+        self.n_synced = len(self.found)

@@ -99,7 +99,7 @@ def test_a_full_outlet_stops_the_run_and_nothing_is_lost(tmp_path):
     expected, _ = fly(Countdown(name="count", convergence=Below()))
     shelf = Shelf(room=5)
     _, driver = fly(Countdown(name="count", convergence=Below()), shelf=shelf, checkpoints=tmp_path)
-    assert len(shelf.found) == 5
+    assert len(shelf.found) == shelf.n_synced == 5
     assert not driver.done
     shelf.room = 100
     resumed = Driver(

@@ -47,7 +47,8 @@ class _Criterion:
 
     def _value(self, batch: Batch, observables: Mapping[str, Any]) -> Any:
         if self.key == "fmax":
-            return fmax(batch)
+            largest = fmax(batch)
+            return jnp.maximum(largest, observables["cell_force"]) if "cell_force" in observables else largest
         if self.key in observables:
             return observables[self.key]
         if self.key not in batch.keys():  # noqa: SIM118 - a batch is no mapping
@@ -82,7 +83,7 @@ class ConvergenceHook:
         ``key``: "fmax", a field of the batch, or what the dynamics observes; ``threshold``; ``reduce_op`` (min, max,
         norm, mean, sum) over ``reduce_dims`` (default -1) of each system's values, of which per atom the largest then
         counts; ``custom_op``: a function of the raw array that decides alone, (S,) booleans. Default: fmax <= 0.05
-        eV/angstrom.
+        eV/angstrom. Where the cell relaxes, "fmax" counts the forces on it as well, as ASE does.
     source_status, target_status : int, optional
         With both set, members of the one that converge move to the other.
     frequency : int
@@ -124,7 +125,7 @@ class ConvergenceHook:
         target_status: int | None = None,
         frequency: int = 1,
     ) -> ConvergenceHook:
-        """The largest force on an atom, constraints taken out, in eV/angstrom."""
+        """The largest force on an atom, constraints taken out, and on the cell if it relaxes, in eV/angstrom."""
         return cls({"key": "fmax", "threshold": threshold}, source_status, target_status, frequency)
 
     @classmethod

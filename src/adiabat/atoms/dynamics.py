@@ -16,7 +16,7 @@ from adiabat.atoms.handle import Handle
 from adiabat.atoms.potentials.potential import Potential
 from adiabat.config import WIRED, setting, wired
 from adiabat.engine import FusedStage
-from adiabat.errors import InputError, InputRuntimeError
+from adiabat.errors import InputError, InputTypeError, MissingOutputError
 
 __all__ = ["BaseDynamics"]
 
@@ -44,9 +44,9 @@ class BaseDynamics(Handle):
 
     Raises
     ------
-    TypeError
+    InputTypeError
         If ``model`` is no potential.
-    RuntimeError
+    MissingOutputError
         If the potential does not give what this dynamics needs.
     """
 
@@ -62,10 +62,10 @@ class BaseDynamics(Handle):
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, Potential):
-            raise TypeError(f"the model of {type(self).__name__} is a Potential; got {type(self.model).__name__}")
+            raise InputTypeError(f"the model of {type(self).__name__} is a Potential; got {type(self.model).__name__}")
         missing = self.__needs_keys__ - self.model.gives
         if missing:
-            raise InputRuntimeError(
+            raise MissingOutputError(
                 f"{type(self).__name__} needs {' and '.join(sorted(missing))} from its potential, and "
                 f"{self.model.name} gives {' and '.join(sorted(self.model.gives))}"
             )
@@ -151,12 +151,12 @@ class BaseDynamics(Handle):
 
         Raises
         ------
-        ValueError
-            If neither is given.
+        InputError
+            If neither is given, or a system makes no sense.
         """
         steps = self.n_steps if n_steps is None else n_steps
         if steps is None:
-            raise ValueError(f"{type(self).__name__}.run needs n_steps: give it to run, or when you make the dynamics")
+            raise InputError(f"{type(self).__name__}.run needs n_steps: give it to run, or when you make the dynamics")
         driver = self._driver_of(batch)
         driver.run(steps)
         return self._back(driver)

@@ -18,7 +18,7 @@ from adiabat.atoms.in_flight import SamplerSource, SinkOutlet
 from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.sinks import Sink
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
-from adiabat.engine import Driver, InFlight, Ledger
+from adiabat.engine import Driver, InFlight, Ledger, MemoryUse
 from adiabat.engine import FusedStage as Fused
 from adiabat.engine.fused import in_a_row
 from adiabat.errors import InputError
@@ -146,18 +146,35 @@ class FusedStage(Handle):
 
         Raises
         ------
-        ValueError
-            With neither batch nor sampler.
+        InputError
+            With neither batch nor sampler, for systems that make no sense, or if the run would never end.
         """
-        if batch is None and self.sampler is None:
-            raise ValueError("a FusedStage without a sampler needs a batch to run")
         driver = self._in_flight() if batch is None else self._driver_of(batch)
+        if self.n_steps is None:
+            self.check_ends()
         if self.compile_step:
             driver.compile()
         driver.run(self.n_steps)
         if batch is None and driver.done:
             return None
         return self._back(driver)
+
+    def check_ends(self) -> None:
+        """See whether every system leaves every sub-stage at some time.
+
+        Raises
+        ------
+        InputError
+            If a sub-stage has neither a criterion nor a number of steps; the message names it.
+        """
+        movers = [*self.hooks, *(hook for dynamics in self.parts for hook in dynamics.hooks)]
+        left = {hook.source_status for hook in movers if getattr(hook, "target_status", None) is not None}
+        for sub, (code, dynamics) in zip(self.fused.sub_stages, self.sub_stages, strict=True):
+            if dynamics.convergence_hook is None and dynamics.n_steps is None and code not in left:
+                raise InputError(
+                    f"systems would stay in {sub.label} (status {code}) for ever: give it a convergence_hook or "
+                    "n_steps, or the whole FusedStage n_steps"
+                )
 
     def all_complete(self, batch: Batch, exit_status: int | None = None) -> bool:
         """Whether every system of the batch has graduated."""
@@ -167,8 +184,11 @@ class FusedStage(Handle):
 
     def compile(self, batch: Batch) -> None:
         """Compile all programs for batches like this one, ahead of time."""
-        self._driver_of(batch).compile()
-        self._returned = batch
+        self.memory(batch)
+
+    def memory(self, batch: Batch | None = None) -> MemoryUse:
+        """As `BaseDynamics.memory`; without a batch for slots that the sampler fills."""
+        return self._in_flight().compile() if batch is None else super().memory(batch)
 
     def __call__(self, batch: Batch) -> tuple[Batch, np.ndarray | None]:
         """A step, as `step`."""
@@ -192,7 +212,8 @@ class FusedStage(Handle):
 
     def _in_flight(self) -> Driver:
         """A Driver whose slots the sampler fills; the one of the run before, if that was not at its end."""
-        assert self.sampler is not None
+        if self.sampler is None:
+            raise InputError("a FusedStage without a sampler needs a batch to run")
         if self._driver is None or self._driver.in_flight is None or self._driver.done:
             self._forget()
             for part in self.parts:
@@ -210,10 +231,7 @@ class FusedStage(Handle):
     def _usable(self, data: AtomicData) -> None:
         """Raise `InputError` for a system with which nothing can be begun."""
         data.check()
-        one = batch_from([data])
-        self._known(one)
-        for part in self.parts:
-            part.check(one)
+        self._known(batch_from([data]))
 
     @property
     def _outer_hooks(self) -> list[Any]:

@@ -11,7 +11,7 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.dynamics_stage import as_batch
 from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.potentials.potential import Potential
-from adiabat.engine import VACANT, Clock, Driver, FusedStage
+from adiabat.engine import VACANT, Clock, Driver, FusedStage, MemoryUse
 
 if TYPE_CHECKING:
     from adiabat.atoms.dynamics import BaseDynamics
@@ -73,6 +73,15 @@ class Handle(abc.ABC):
         left = np.flatnonzero((before < self.fused.exit_status) & (np.asarray(batch.status) >= self.fused.exit_status))
         return batch, left if len(left) else None
 
+    def memory(self, batch: Batch) -> MemoryUse:
+        """What running batches like this one takes, by XLA's own count; the programs are compiled, none is run.
+
+        A batch whose neighbor lists have to grow on the way takes more.
+        """
+        use = self._driver_of(batch).compile()
+        self._returned = batch
+        return use
+
     def compute(self, batch: Batch) -> dict[str, Any]:
         """Energy, forces and stress of a batch by name, as the potentials give them."""
         (potential,) = self.potentials
@@ -85,12 +94,9 @@ class Handle(abc.ABC):
         """The Driver that gave this batch back, or a fresh one."""
         if self._driver is None or batch is not self._returned:
             self._forget()
-            for part in self.parts:
-                check_lengths(part, batch.n_systems)
-                part.check(batch)
-            self._known(batch)
-            batch = self._prepared(batch)
             clock = batch.clock if batch.clock is not None else self._clock(batch)
+            self._check(batch.replace(clock=clock), or_more=batch.clock is not None)
+            batch = self._prepared(batch)
             self._driver = Driver(
                 self.fused,
                 seed=self.seed,
@@ -114,8 +120,20 @@ class Handle(abc.ABC):
             self._steps_before += self._driver.step_count
         self._driver = self._returned = None
 
+    def _check(self, batch: Batch, or_more: bool) -> None:
+        """Raise `InputError` for systems that make no sense or that cannot be moved so. `or_more`: whether these may be
+        a part of a data set."""
+        n_systems = int(np.max(np.asarray(batch.system_id), initial=-1)) + 1 if or_more else batch.n_systems
+        for part in self.parts:
+            check_lengths(part, n_systems, or_more=or_more)
+        for data in batch.to_data_list():
+            data.check()
+        self._known(batch)
+
     def _known(self, batch: Batch) -> None:
-        """Raise `InputError` for systems that a potential does not know."""
+        """Raise `InputError` for systems that a dynamics cannot move or a potential does not know."""
+        for part in self.parts:
+            part.check(batch)
         for potential in self.potentials:
             potential.check(batch)
 

@@ -126,3 +126,8 @@ class SinkOutlet:
             }  # fmt: skip
         left = write_to(self.sinks, batch, mask, info)
         return [each for each in finished if left[each.slot]]
+
+    def sync(self) -> None:
+        """Bring all records to disk."""
+        for sink in self.sinks:
+            sink.sync()

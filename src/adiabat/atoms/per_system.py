@@ -101,8 +101,9 @@ def normalize(settings: Any) -> None:
     check_settings(settings)
 
 
-def check_lengths(settings: Any, n_systems: int) -> None:
-    """Check that settings with one number for each system have as many as there are systems in the data set.
+def check_lengths(settings: Any, n_systems: int, *, or_more: bool = False) -> None:
+    """Check that settings with one number for each system have as many as there are systems in the data set; with
+    `or_more`, where only some of them are known, no fewer.
 
     Raises
     ------
@@ -111,13 +112,13 @@ def check_lengths(settings: Any, n_systems: int) -> None:
     """
     for name in _names(settings):
         value = getattr(settings, name)
-        if isinstance(value, tuple) and len(value) != n_systems:
+        if isinstance(value, tuple) and (len(value) < n_systems or (len(value) > n_systems and not or_more)):
             raise InputError(
                 f"{type(settings).__name__}.{name}: got {len(value)} numbers for {n_systems} systems; {_EXPECTED}"
             )
     for part in vars(settings).values():
         if is_dataclass(part) and not isinstance(part, type):
-            check_lengths(part, n_systems)
+            check_lengths(part, n_systems, or_more=or_more)
 
 
 def _names(settings: Any) -> list[str]:

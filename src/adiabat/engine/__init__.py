@@ -7,6 +7,7 @@ from adiabat.engine.fused import FusedStage
 from adiabat.engine.in_flight import Finished, InFlight, Outlet, Source
 from adiabat.engine.job import Job
 from adiabat.engine.ledger import Ledger, Outcome
+from adiabat.engine.memory import MemoryUse
 from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.resume import CheckpointMisfit, surroundings
 from adiabat.engine.signals import SignalHandler
@@ -29,6 +30,7 @@ __all__ = [
     "InFlight",
     "Job",
     "Ledger",
+    "MemoryUse",
     "MetricsRecorder",
     "Outcome",
     "Outlet",

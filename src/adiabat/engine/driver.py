@@ -19,6 +19,7 @@ from adiabat.engine.dispatcher import FOREVER, Dispatcher
 from adiabat.engine.execution import Execution
 from adiabat.engine.fused import FusedStage, SubStage, fuse
 from adiabat.engine.in_flight import InFlight
+from adiabat.engine.memory import MemoryUse
 from adiabat.engine.recording import MetricsRecorder
 from adiabat.engine.rows import host_numbers
 from adiabat.engine.saving import Saver
@@ -330,11 +331,14 @@ class Driver:
         """Use these instead of sampling in the step at hand; for `on_compute_update_start` of a callback."""
         self._stepper.injected = samples
 
-    def compile(self) -> None:
-        """Compile all sub-stages ahead of time. Another thread may do this while the first sub-stage runs."""
-        for sub in self.stage.sub_stages:
-            if sub.stage.n_steps != 0:
-                self._execution.compile(sub)
+    def compile(self) -> MemoryUse:
+        """Compile all sub-stages ahead of time. Another thread may do this while the first sub-stage runs.
+
+        Returns:
+            What the largest of these programs takes, for arrays of the size that they have now.
+        """
+        with_steps = [sub for sub in self.stage.sub_stages if sub.stage.n_steps != 0]
+        return max(map(self._execution.compile, with_steps), key=lambda use: use.total, default=MemoryUse(0, 0, 0))
 
     # --- checkpoints ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
 from adiabat.engine.fused import FusedStage, Renewable, SubStage, sharing_compute
+from adiabat.engine.memory import MemoryUse, memory_use
 from adiabat.engine.occupancy import Mask, Occupancy
 from adiabat.engine.program import AROUND_COMPUTE, Advanced, Entered, Lookers, require_same, who_outgrew
 from adiabat.engine.stage import Stage
@@ -201,12 +202,16 @@ class Execution(Occupancy):
         self.stage_age, self.ended = np.array(state.clock.stage_age), np.array(state.clock.ended)
         self.attempt = np.zeros(len(self.attempt), np.int32)
 
-    def compile(self, sub: SubStage) -> None:
-        """Compile what a system alone in `sub` needs, ahead of time and perhaps in another thread."""
-        template = self.template([sub.label])
+    def compile(self, sub: SubStage) -> MemoryUse:
+        """Compile what systems in `sub` need, ahead of time and perhaps in another thread; what its largest program
+        takes."""
+        group = self.stage.together_with([sub])
+        template = self.template(other.label for other in group)
         # The step first: it takes longest, and the thread that runs the systems asks for the entry first.
-        self.programs.advance([sub], template)
-        self.programs.enter(sub, template.replace(own=()))
+        programs = [self.programs.advance(group, template)]
+        for other in group:
+            programs.append(self.programs.enter(other, template.replace(own=()), primed=other is not group[0]))
+        return max(map(memory_use, programs), key=lambda use: use.total)
 
     def reported(self, chunk: Chunk) -> dict[str, list[str]]:
         """Names of the metrics that each sub-stage of the chunk reports."""

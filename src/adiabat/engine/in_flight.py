@@ -59,6 +59,9 @@ class Outlet(Protocol):
         """Take some of the finished systems of the batch, in this order; returns those that found no room. A system
         that was delivered before, by a run that was cut off, is taken again without effect."""
 
+    def sync(self) -> None:
+        """Bring to disk what was delivered; called before every checkpoint, in whose ledger it counts as delivered."""
+
 
 class InFlight:
     """Keeps the slots of a run occupied from `source` and hands what has ended to `outlet`."""
@@ -120,6 +123,11 @@ class InFlight:
         return ids
 
     # --- for checkpoints ------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Bring to disk what was delivered."""
+        if self.outlet is not None:
+            self.outlet.sync()
 
     def arrays(self) -> dict[str, Mapping[str, np.ndarray]]:
         """Ledger and queue as arrays."""

@@ -104,7 +104,10 @@ class Saver:
             "stage_age": int(np.max(np.asarray(state.clock.stage_age))),
         }
         self._known = True
-        beside = {} if self._in_flight is None else self._in_flight.arrays()
+        beside: Mapping[str, Any] = {}
+        if self._in_flight is not None:
+            self._in_flight.sync()
+            beside = self._in_flight.arrays()
         path = self.checkpoints.save(step, saved_tree(state) | beside, manifest, end_of=end_of)
         self._tell("checkpoint", f"saved {path}")
 

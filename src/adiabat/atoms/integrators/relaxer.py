@@ -71,8 +71,10 @@ class Relaxer(BaseDynamics, abc.ABC):
         there = np.asarray(batch.numbers).any(axis=1)
         without = there & ~np.asarray(batch.cell).any(axis=(1, 2))
         if without.any():
+            slot = int(without.argmax())
+            which = slot if batch.clock is None else int(batch.system_id[slot])
             raise InputError(
-                f"system {int(without.argmax())} has no cell, and {type(self).__name__} is asked to relax it: "
+                f"system {which} has no cell, and {type(self).__name__} is asked to relax it: "
                 "leave the system out, or relax atoms only (cell: null)"
             )
 
