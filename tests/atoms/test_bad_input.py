@@ -35,7 +35,9 @@ class NoStress(Springs):
 
 
 def crystal(**changes):
-    return AtomicData(**{"positions": [[1, 1, 1], [5, 5, 5]], "numbers": [18, 18], "cell": CUBE, "pbc": True, **changes})
+    return AtomicData(
+        **{"positions": [[1, 1, 1], [5, 5, 5]], "numbers": [18, 18], "cell": CUBE, "pbc": True, **changes}
+    )
 
 
 def run(*data, dynamics=None):
@@ -58,7 +60,7 @@ BAD = {
     "no parameters at all": (lambda _: run(GOOD, dynamics=NVE(Morse())), "no parameters for the pair Ar-Ar"),
     "no element": (lambda _: run(GOOD, AtomicData(GOOD.positions, [18, 119])), "structure 1 has an atom of number 119"),
     "positions that are not finite": (
-        lambda _: run(GOOD, AtomicData([[0, 0, 0], [0, np.nan, 3]], [18, 18])), "structure 1 has positions that are no"),
+        lambda _: run(GOOD, AtomicData([[0, 0, 0], [0, np.nan, 3]], [18, 18])), "structure 1 has positions that"),
     "coincident atoms": (
         lambda _: run(GOOD, AtomicData([[0, 0, 0], [0, 0, 1e-9]], [18, 18])), "structure 1 has two atoms in one place"),
     "atoms that coincide with images": (
@@ -69,9 +71,9 @@ BAD = {
     "larger than any bucket": (
         lambda _: plan_buckets([8, 90, 30], largest=64), "structure 1 has 90 atoms, more than the 64"),
     "larger than a slot": (
-        lambda _: Batch.from_data_list([GOOD], n_slot_atoms=1), "has 2 atoms, more than the 1 that a slot has room for"),
+        lambda _: Batch.from_data_list([GOOD], n_slot_atoms=1), "has 2 atoms, more than the 1 that a slot has"),
     "no stress for a cell": (
-        lambda _: FIRE(NoStress(), cell=FrechetCell()), "FIRE needs stress from its potential, and NoStress gives energy"),
+        lambda _: FIRE(NoStress(), cell=FrechetCell()), "FIRE needs stress from its potential, and NoStress"),
     "no cell for a relaxation of cells": (
         lambda _: run(crystal(), GOOD, dynamics=FIRE(LennardJones(), cell=FrechetCell())), "system 1 has no cell"),
     "an unreadable frame, strictly": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from adiabat.atoms.batch import Batch
@@ -12,6 +13,7 @@ from adiabat.atoms.dynamics_stage import as_batch
 from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.potentials.potential import Potential
 from adiabat.engine import VACANT, Clock, Driver, FusedStage, MemoryUse
+from adiabat.engine.compiling import tracing_scope
 
 if TYPE_CHECKING:
     from adiabat.atoms.dynamics import BaseDynamics
@@ -85,7 +87,8 @@ class Handle(abc.ABC):
     def compute(self, batch: Batch) -> dict[str, Any]:
         """Energy, forces and stress of a batch by name, as the potentials give them."""
         (potential,) = self.potentials
-        found = potential.evaluate(self._prepared(batch))
+        with tracing_scope():
+            found = jax.jit(potential.evaluate)(self._prepared(batch))
         return {name: getattr(found, name) for name in ("energy", "forces", "stress") if name in potential.gives}
 
     # --- parts ----------------------------------------------------------------------------------------------

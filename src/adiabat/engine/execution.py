@@ -208,10 +208,10 @@ class Execution(Occupancy):
         group = self.stage.together_with([sub])
         template = self.template(other.label for other in group)
         # The step first: it takes longest, and the thread that runs the systems asks for the entry first.
-        programs = [self.programs.advance(group, template)]
-        for other in group:
-            programs.append(self.programs.enter(other, template.replace(own=()), primed=other is not group[0]))
-        return max(map(memory_use, programs), key=lambda use: use.total)
+        step = self.programs.advance(group, template)
+        before = template.replace(own=())
+        entries = [self.programs.enter(other, before, primed=other is not group[0]) for other in group]
+        return max(map(memory_use, [step, *entries]), key=lambda use: use.total)
 
     def reported(self, chunk: Chunk) -> dict[str, list[str]]:
         """Names of the metrics that each sub-stage of the chunk reports."""

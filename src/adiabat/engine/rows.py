@@ -16,12 +16,15 @@ COUNTS = ("nonfinite", "exploding")
 """Metrics whose names begin so count what is wrong."""
 
 
-def metric_rows(chunk: Chunk, step: int, reported: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def metric_rows(
+    chunk: Chunk, step: int, reported: Mapping[str, list[str]], *, in_flight: bool = False
+) -> list[dict[str, Any]]:
     """A row a step and system: step, stage, stage_step, (system,) attempt, the metrics, seconds.
 
-    `reported` has the names of the metrics of each sub-stage.
+    `reported` has the names of the metrics of each sub-stage. Rows of a run of one system do not name it, unless others
+    take its place, `in_flight`.
     """
-    columns, alone = chunk.rows(), len(chunk.status) == 1
+    columns, alone = chunk.rows(), len(chunk.status) == 1 and not in_flight
     tables = []
     for slot, code in enumerate(chunk.status.tolist()):
         for sub in chunk.subs:

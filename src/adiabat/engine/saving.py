@@ -104,7 +104,7 @@ class Saver:
             "stage_age": int(np.max(np.asarray(state.clock.stage_age))),
         }
         self._known = True
-        beside: Mapping[str, Any] = {}
+        beside: dict[str, Any] = {}
         if self._in_flight is not None:
             self._in_flight.sync()
             beside = self._in_flight.arrays()

@@ -169,10 +169,13 @@ class Stepper:
         last, hooks, measured = self.step_count - 1, self.hooks, self._execution.state.metrics
         for sub in chunk.subs:
             self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
-        rows = metric_rows(chunk, first, self._execution.reported(chunk)) if hooks.listens("on_rows") else []
+        rows = []
+        if hooks.listens("on_rows"):
+            rows = metric_rows(chunk, first, self._execution.reported(chunk), in_flight=self._in_flight is not None)
+        slots = {system: slot for slot, system in enumerate(chunk.system_id.tolist())} if self._counts else {}
         for row in rows:
-            counts = self._counts if row["step"] == first else {}
-            row.update((name, row[name] + each[row.get("system", 0)]) for name, each in counts.items() if name in row)
+            counts, slot = self._counts if row["step"] == first else {}, slots.get(row.get("system"), 0)
+            row.update((name, row[name] + each[slot]) for name, each in counts.items() if name in row)
         self._counts = {}
         if chunk.failed.any():
             self._execution.fail(why_failed(chunk))

@@ -62,18 +62,18 @@ def test_a_cap_on_steps_leaves_the_rest_where_it_is():
 
 
 def test_a_budget_that_ends_is_no_convergence():
-    fused, sink = streamed([(0, relax(n_steps=30))], data_set(), 4)
+    fused, sink = streamed([(0, relax(n_steps=80))], data_set(), 4)
     assert_all_there(fused, [sink])
     outcomes = {i: sink.find(i).info["outcome"] for i in range(N)}
     assert set(outcomes.values()) == {"done", "unfinished", "failed"}
     for i, outcome in outcomes.items():
         largest = np.linalg.norm(sink.find(i).forces, axis=1).max()
         assert (outcome == "done") == (largest <= 1e-3)
-        assert (outcome == "unfinished") == (sink.find(i).info["reason"] == "not converged within 30 steps")
+        assert (outcome == "unfinished") == (sink.find(i).info["reason"] == "not converged within 80 steps")
 
 
 class Crash:
-    """A hook that fails at a step, once."""
+    """A hook that fails at a step, once. It looks between the phases, so that these are programs of their own."""
 
     stage, frequency = HookStageEnum.AFTER_COMPUTE, 1
 
@@ -87,7 +87,7 @@ class Crash:
 
 
 def test_a_crash_in_a_hook_costs_the_steps_since_the_checkpoint(tmp_path):
-    _, expected = streamed([(0, relax())], data_set(), 4)
+    _, expected = streamed([(0, relax())], data_set(), 4, hooks=[Crash(-1)])
     for at in (0, 18, 61, 10**9):
         sink = HDF5Sink(tmp_path / "found.h5")
         driver = driver_of(

@@ -90,10 +90,11 @@ def records(folder, kind):
     """All systems of the results, by their id, to the bit."""
     sink = (ASESink if kind == "extxyz" else HDF5Sink)(folder / f"final.{kind}")
     assert len(sink) == len(set(sink.system_ids))
-    return {
-        data.system_id: (data.positions.tobytes(), data.velocities.tobytes(), data.energy, data.info["steps"])
-        for data in sink
-    }
+    found = {}
+    for data in sink:
+        words = {**data.info, **data.system_fields}
+        found[data.system_id] = (data.positions.tobytes(), data.velocities.tobytes(), data.energy, int(words["steps"]))
+    return found
 
 
 @pytest.fixture(scope="module", params=["extxyz", "h5"])
@@ -133,6 +134,7 @@ def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
 
 def wait_for_news(process, folder):
     """Until the process has written a checkpoint, or ended."""
+
     def newest():
         return max((path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.npz")), default=0)
 

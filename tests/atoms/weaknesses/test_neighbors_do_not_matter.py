@@ -1,5 +1,5 @@
-"""A system's trajectory is its own: whoever shares its batch, in whichever slot, however late it came, however often the
-run was cut off. In the same slots it is so to the bit."""
+"""A system's trajectory is its own: whoever shares its batch, in whichever slot, however late it came, however often
+the run was cut off. In the same slots it is so to the bit."""
 
 import numpy as np
 import pytest
@@ -26,9 +26,7 @@ def data_set(others=0):
 def chain():
     """A relaxation, and two thermostats after it: one with a state of its own, one with noise."""
     relax = FIRE(ARGON, convergence_hook=ConvergenceHook.from_fmax(1e-3), n_steps=300)
-    chained = NVTNoseHoover(
-        ARGON, temperature=40.0, initial_temperature=60.0, relaxation_time=50.0, dt=2.0, n_steps=25
-    )
+    chained = NVTNoseHoover(ARGON, temperature=40.0, initial_temperature=60.0, relaxation_time=50.0, dt=2.0, n_steps=25)
     return relax + chained + NVTLangevin(ARGON, temperature=30.0, friction=0.05, dt=2.0, n_steps=15)
 
 

@@ -25,8 +25,10 @@ def rows(tree, slot):
 
 def test_resting_and_other_sub_stages_members_keep_every_bit_of_their_state():
     relax = FIRE(SPRINGS, convergence_hook=ConvergenceHook.from_fmax(0.3))
-    fused = relax + NVTNoseHoover(SPRINGS, temperature=300.0, dt=0.1, n_steps=7) + NVTLangevin(
-        SPRINGS, temperature=300.0, dt=0.1, n_steps=5
+    fused = (
+        relax
+        + NVTNoseHoover(SPRINGS, temperature=300.0, dt=0.1, n_steps=7)
+        + NVTLangevin(SPRINGS, temperature=300.0, dt=0.1, n_steps=5)
     )
     before, _ = fused.step(five())
     codes = {"fire": 0, "nvt-nose-hoover": 1, "nvt-langevin": 2}

@@ -1,4 +1,4 @@
-"""What the acceptance tests of batched dynamics share: clusters of argon, streams of them, and notes of what happened."""
+"""What the acceptance tests of batched dynamics share: clusters of argon, streams of them, notes of what happened."""
 
 from __future__ import annotations
 
