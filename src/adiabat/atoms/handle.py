@@ -85,8 +85,9 @@ class Handle(abc.ABC):
         return use
 
     def compute(self, batch: Batch) -> dict[str, Any]:
-        """Energy, forces and stress of a batch by name, as the potentials give them."""
+        """Energy, forces and stress of a batch by name, as the potentials give them; in 64 bits, as in a run."""
         (potential,) = self.potentials
+        self._known(batch)
         with tracing_scope():
             found = jax.jit(potential.evaluate)(self._prepared(batch))
         return {name: getattr(found, name) for name in ("energy", "forces", "stress") if name in potential.gives}

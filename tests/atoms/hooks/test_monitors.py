@@ -59,7 +59,7 @@ def test_velocity_verlet_does_not_drift():
 
 
 def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(InputError, match="threshold is 0.0, action 'warn'"):
+    with pytest.raises(InputError, match=r"threshold is 0\.0, action 'warn'"):
         EnergyDriftMonitor(0.0)
     with pytest.raises(InputError, match="frequency of PhaseProfiler"):
         PhaseProfiler(0)

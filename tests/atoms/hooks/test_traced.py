@@ -47,7 +47,7 @@ def test_a_clamp_repairs_nothing_that_is_no_number():
     after = MaxForceClamp(0.5)(batch.replace(forces=forces), None)
     assert np.isnan(after.forces[0, 0]).all()
     assert not np.isfinite(after.forces[0, 1]).any()
-    with pytest.raises(InputError, match="max_force is 0.0; expected a positive number"):
+    with pytest.raises(InputError, match=r"max_force is 0\.0; expected a positive number"):
         MaxForceClamp(0.0)
     with pytest.raises(InputError, match="frequency of MaxForceClamp"):
         MaxForceClamp(1.0, frequency=0)
