@@ -129,7 +129,9 @@ def plan_structures(cfg: ConfigManager, job: JobKind, given: Any, potential: Any
 def _with_files(given: Any) -> StructuresConfig:
     """The section whose files are those that were given, if those are files."""
     several = [given] if isinstance(given, str) or hasattr(given, "__fspath__") else given
-    if isinstance(several, (list, tuple)) and all(isinstance(one, str) or hasattr(one, "__fspath__") for one in several):
+    if isinstance(several, (list, tuple)) and all(
+        isinstance(one, str) or hasattr(one, "__fspath__") for one in several
+    ):
         return StructuresConfig(files=tuple(str(one) for one in several))
     return StructuresConfig()
 

@@ -19,7 +19,17 @@ from adiabat.atoms.sinks import HDF5Sink
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 from adiabat.atoms.user_fields import fields_of
 from adiabat.config import ConfigManager
-from adiabat.engine import AbstractCallback, Checkpoints, Driver, InFlight, Job, Ledger, Outcome, SignalHandler, surroundings
+from adiabat.engine import (
+    AbstractCallback,
+    Checkpoints,
+    Driver,
+    InFlight,
+    Job,
+    Ledger,
+    Outcome,
+    SignalHandler,
+    surroundings,
+)
 from adiabat.errors import Interrupted
 from adiabat.io import RunFolder
 

@@ -106,7 +106,12 @@ class Tally(AbstractCallback):
             {"n_slot_atoms": int(driver.batch.n_slot_atoms), "n_slots": len(driver.state.clock.age)}
             for driver in drivers
         ]
-        return {**found, "atom_steps": self._atom_steps(), "buckets": buckets, "occupancy": taken / slot_steps if slot_steps else None}
+        return {
+            **found,
+            "atom_steps": self._atom_steps(),
+            "buckets": buckets,
+            "occupancy": taken / slot_steps if slot_steps else None,
+        }
 
     def _so_far(self) -> tuple[int, int]:
         if self._driver is None:
