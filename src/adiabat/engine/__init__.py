@@ -1,6 +1,6 @@
 """The loop every simulation runs on. It knows no physics."""
 
-from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, StopRun, checked_frequency
+from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, MetricRow, Rows, StopRun, checked_frequency
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
@@ -31,9 +31,11 @@ __all__ = [
     "Job",
     "Ledger",
     "MemoryUse",
+    "MetricRow",
     "MetricsRecorder",
     "Outcome",
     "Outlet",
+    "Rows",
     "SignalHandler",
     "Source",
     "Stage",

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Int
 
 from adiabat.errors import InputError
 
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
 
-__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "Rows", "StopRun", "checked_frequency"]
+__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "MetricRow", "Rows", "StopRun", "checked_frequency"]
 
 LogData = dict[str, Any]
-Rows = list[dict[str, Any]]
+
+
+class MetricRow(dict[str, Any]):
+    """The numbers of one step of one system by name, and whose they are."""
+
+    slot: int
+    system_id: int
+    system_step: int  # steps that the system has done since it was admitted, this one included
+    newest: bool  # whether it is of the last step that the system did
+
+
+Rows = Sequence[MetricRow]
 
 
 class StopRun(Exception):
@@ -108,6 +123,12 @@ class AbstractCallback:
     def on_program_start(self, step: int, driver: Driver) -> int | None:
         """A program is about to advance the committed state. May say after how many steps, at least one, it has to
         return at the latest, for this callback to look at the state again in `on_rows`."""
+
+    def rows_due(self, own_steps: Int[np.ndarray, "n S"], newest: Bool[np.ndarray, "n S"]) -> Bool[np.ndarray, "n S"]:
+        """Which rows `on_rows` needs of the n steps of a program: of a system that had done so many `own_steps` after
+        each, `newest` the last of them. Default: all. It may be handed more than it asks for."""
+        del newest
+        return np.ones(own_steps.shape, bool)
 
     def on_rows(self, rows: Rows, driver: Driver) -> None:
         """Rows of committed steps, as dicts of host numbers, whenever a program returns. Costs no stop at each step.

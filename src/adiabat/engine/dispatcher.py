@@ -7,6 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Bool, Int
+
 from adiabat.engine.callbacks import AbstractCallback, HookStageEnum, LogData, StopRun, checked_frequency
 from adiabat.engine.fused import SubStage
 from adiabat.engine.program import AROUND_COMPUTE, Lookers, TracedHook
@@ -205,6 +208,12 @@ class Dispatcher:
     def listens(self, method: str) -> bool:
         """Whether any callback overrides a method of the run."""
         return any(listener.overrides(method) for listener in self._listeners.values())
+
+    def rows_due(self, own_steps: Int[np.ndarray, "n S"], newest: Bool[np.ndarray, "n S"]) -> Bool[np.ndarray, "n S"]:
+        """Which rows any callback needs, see `AbstractCallback.rows_due`."""
+        listening = [listener.callback for listener in self._listeners.values() if listener.overrides("on_rows")]
+        due = [callback.rows_due(own_steps, newest) for callback in listening]
+        return np.logical_or.reduce([np.zeros(own_steps.shape, bool), *due])
 
     # --- registration ---------------------------------------------------------------------------------------
 

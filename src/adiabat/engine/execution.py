@@ -34,6 +34,7 @@ class Chunk(NamedTuple):
     status: Int[np.ndarray, " S"]  # who was in which sub-stage
     system_id: Int[np.ndarray, " S"]  # who was in which slot
     stage_age: Int[np.ndarray, " S"]  # before the first step
+    age: Int[np.ndarray, " S"]  # the same, since each system was admitted
     attempt: Int[np.ndarray, " S"]  # of the first step
     taken: Int[np.ndarray, " S"]  # steps that each system took before it came to rest
     failed: Mask  # who failed, after the steps taken

@@ -59,9 +59,10 @@ class Occupancy:
         """The systems that are in `sub`."""
         return np.asarray(self.status == sub.code)
 
-    def _beginning(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _beginning(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What a chunk notes of its first step."""
-        return self.status, np.asarray(self._state.clock.system_id), self.stage_age, self.attempt
+        clock = self._state.clock
+        return self.status, np.asarray(clock.system_id), self.stage_age, np.array(clock.age), self.attempt
 
     # --- who is where ---------------------------------------------------------------------------------------
 

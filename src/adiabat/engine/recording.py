@@ -59,10 +59,9 @@ class MetricsRecorder(AbstractCallback):
         del driver
         if self.console is not None:
             self.console.write(rows)
-        if self.run is not None:
-            rows = [{"run": self.run, **row} for row in rows]
-        for stage in dict.fromkeys(row["stage"] for row in rows):
-            block = [row for row in rows if row["stage"] == stage]
+        named = rows if self.run is None else [{"run": self.run, **row} for row in rows]
+        for stage in dict.fromkeys(row["stage"] for row in named):
+            block = [row for row in named if row["stage"] == stage]
             for kind in self.kinds:
                 self._writer(kind, stage).write(block)
 

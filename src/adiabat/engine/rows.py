@@ -6,46 +6,84 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 
+from adiabat.engine.callbacks import MetricRow
 from adiabat.engine.execution import Chunk
 
-__all__ = ["add_counts", "host_numbers", "metric_rows", "what_is_wrong", "why_failed"]
+__all__ = [
+    "add_counts",
+    "host_numbers",
+    "metric_rows",
+    "newest",
+    "own_steps",
+    "what_is_wrong",
+    "why_failed",
+]
 
 COUNTS = ("nonfinite", "exploding")
 """Metrics whose names begin so count what is wrong."""
 
 
+def own_steps(chunk: Chunk) -> Int[np.ndarray, "n S"]:
+    """How many steps each system has done after each step of a chunk; those that it did not take count on."""
+    return chunk.age + np.arange(1, chunk.n_steps + 1)[:, None]
+
+
+def newest(chunk: Chunk) -> Bool[np.ndarray, "n S"]:
+    """Where in a chunk the last step of each system is."""
+    return np.arange(1, chunk.n_steps + 1)[:, None] == chunk.taken
+
+
 def metric_rows(
-    chunk: Chunk, step: int, reported: Mapping[str, list[str]], *, in_flight: bool = False
-) -> list[dict[str, Any]]:
-    """A row a step and system: step, stage, stage_step, (system,) attempt, the metrics, seconds.
+    chunk: Chunk,
+    step: int,
+    reported: Mapping[str, list[str]],
+    wanted: Bool[np.ndarray, "n S"] | None = None,
+    *,
+    in_flight: bool = False,
+) -> list[MetricRow]:
+    """A row a step and system, of those wanted: step, stage, stage_step, (system,) attempt, the metrics, seconds.
 
     `reported` has the names of the metrics of each sub-stage. Rows of a run of one system do not name it, unless others
     take its place, `in_flight`.
     """
-    columns, alone = chunk.rows(), len(chunk.status) == 1 and not in_flight
-    tables = []
+    alone = len(chunk.status) == 1 and not in_flight
+    columns = chunk.rows() if wanted is None or wanted.any() else {}
+    rows: list[MetricRow] = []
     for slot, code in enumerate(chunk.status.tolist()):
+        taken = int(chunk.taken[slot])
+        chosen = np.arange(taken) if wanted is None else np.flatnonzero(wanted[:taken, slot])
         for sub in chunk.subs:
-            if sub.code == code:
-                names = reported[sub.label]
-                taken = int(chunk.taken[slot])
-                values = [_plain(columns[name][:taken, slot]) for name in names]
-                tables.append((sub.label, slot, taken, names, values))
-    rows = []
-    for i in range(chunk.n_steps):
-        for label, slot, taken, names, values in tables:
-            if i >= taken:
-                continue
-            row = {"step": step + i, "stage": label, "stage_step": int(chunk.stage_age[slot]) + i}
-            if not alone:
-                row["system"] = int(chunk.system_id[slot])
-            row["attempt"] = int(chunk.attempt[slot]) if i == 0 else 0
-            row.update((name, column[i]) for name, column in zip(names, values, strict=True))
-            row["seconds"] = chunk.seconds
-            rows.append(row)
+            if sub.code == code and len(chosen):
+                values = {name: _plain(columns[name][chosen, slot]) for name in reported[sub.label]}
+                rows += _rows_of_slot(chunk, slot, sub.label, step, chosen, values, alone=alone)
+    rows.sort(key=lambda row: (row["step"], row.slot))
     return rows
+
+
+def _rows_of_slot(
+    chunk: Chunk,
+    slot: int,
+    label: str,
+    step: int,
+    chosen: Int[np.ndarray, " k"],
+    values: Mapping[str, list[Any]],
+    *,
+    alone: bool,
+) -> Iterator[MetricRow]:
+    """The chosen rows of one system, with the values of the metrics at them."""
+    stage_age, age, system = int(chunk.stage_age[slot]), int(chunk.age[slot]), int(chunk.system_id[slot])
+    for n, i in enumerate(chosen.tolist()):
+        row = MetricRow(step=step + i, stage=label, stage_step=stage_age + i)
+        if not alone:
+            row["system"] = system
+        row["attempt"] = int(chunk.attempt[slot]) if i == 0 else 0
+        row.update((name, column[n]) for name, column in values.items())
+        row["seconds"] = chunk.seconds
+        row.slot, row.system_id = slot, system
+        row.system_step, row.newest = age + i + 1, i == chunk.taken[slot] - 1
+        yield row
 
 
 def host_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:

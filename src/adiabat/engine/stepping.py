@@ -14,7 +14,7 @@ from adiabat.engine.fused import SubStage
 from adiabat.engine.in_flight import InFlight
 from adiabat.engine.occupancy import Mask
 from adiabat.engine.program import CAPACITY
-from adiabat.engine.rows import add_counts, host_numbers, metric_rows, what_is_wrong, why_failed
+from adiabat.engine.rows import add_counts, host_numbers, metric_rows, newest, own_steps, what_is_wrong, why_failed
 from adiabat.engine.saving import Saver
 from adiabat.engine.state import PyTree, State
 from adiabat.errors import NumericalError
@@ -171,7 +171,9 @@ class Stepper:
             self._execution.timings.add(sub.label, steps=chunk.n_steps, seconds=chunk.seconds * chunk.n_steps)
         rows = []
         if hooks.listens("on_rows"):
-            rows = metric_rows(chunk, first, self._execution.reported(chunk), in_flight=self._in_flight is not None)
+            due = hooks.rows_due(own_steps(chunk), newest(chunk))
+            reported = self._execution.reported(chunk)
+            rows = metric_rows(chunk, first, reported, due, in_flight=self._in_flight is not None)
         slots = {system: slot for slot, system in enumerate(chunk.system_id.tolist())} if self._counts else {}
         for row in rows:
             counts, slot = self._counts if row["step"] == first else {}, slots.get(row.get("system"), 0)

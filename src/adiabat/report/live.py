@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from adiabat.report.live_line import LiveLine
@@ -26,7 +26,7 @@ class LiveProgress(LiveLine):
         self.averaged = averaged
         self._stage: StageProgress | None = None
 
-    def on_rows(self, rows: list[dict[str, Any]], driver: Any) -> None:
+    def on_rows(self, rows: Sequence[dict[str, Any]], driver: Any) -> None:
         """Take in the steps that were done."""
         for row in rows:
             if self._stage is None or row.get("stage") != self._stage.name:

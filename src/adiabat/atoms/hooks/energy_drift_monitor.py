@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from adiabat.atoms.hooks.own_steps import OwnRow, own_rows
 from adiabat.engine import AbstractCallback, StopRun
 from adiabat.errors import InputError
 
 if TYPE_CHECKING:
-    from adiabat.engine import Driver
+    from adiabat.engine import Driver, MetricRow, Rows
 
 __all__ = ["EnergyDriftMonitor"]
 
@@ -84,7 +83,7 @@ class EnergyDriftMonitor(AbstractCallback):
         if self._driver() is not driver:
             self._lines, self._told, self._driver = {}, set(), weakref.ref(driver)
 
-    def on_rows(self, rows: list[dict[str, Any]], driver: Driver) -> None:
+    def on_rows(self, rows: Rows, driver: Driver) -> None:
         """Go on with the lines.
 
         Raises:
@@ -93,13 +92,13 @@ class EnergyDriftMonitor(AbstractCallback):
         n_atoms = (np.asarray(driver.state.systems.numbers) > 0).sum(axis=1).tolist()
         dynamics = {sub.label: getattr(sub.stage, "dynamics", None) for sub in driver.stage.sub_stages}
         drifting = []
-        for own in own_rows(rows, driver):
-            energy, dt = own.row.get("conserved"), getattr(dynamics[own.row["stage"]], "dt", None)
+        for row in rows:
+            energy, dt = row.get("conserved"), getattr(dynamics[row["stage"]], "dt", None)
             if energy is None or dt is None:
                 continue
-            key = (own.system_id, own.row["stage"])
-            line = self._lines.setdefault(key, _Line(energy, n_atoms[own.slot]))
-            line.time += _time_step(dt, own)
+            key = (row.system_id, row["stage"])
+            line = self._lines.setdefault(key, _Line(energy, n_atoms[row.slot]))
+            line.time += _time_step(dt, row)
             line.add(energy)
             if line.sums[0] >= self.warmup and abs(line.drift) > self.threshold and key not in self._told:
                 self._told.add(key)
@@ -113,8 +112,8 @@ class EnergyDriftMonitor(AbstractCallback):
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
-def _time_step(dt: Any, own: OwnRow) -> float:
+def _time_step(dt: Any, row: MetricRow) -> float:
     """Length of the step of a row, in fs: a number, one number for each system, or a function of the step."""
     if callable(dt):
-        return float(dt(np.int32(own.row["stage_step"])))
-    return float(dt[own.system_id]) if isinstance(dt, tuple) else float(dt)
+        return float(dt(np.int32(row["stage_step"])))
+    return float(dt[row.system_id]) if isinstance(dt, tuple) else float(dt)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from adiabat.engine import AbstractCallback, checked_frequency
 
 if TYPE_CHECKING:
-    from adiabat.engine import Driver
+    from adiabat.engine import Driver, MetricRow
 
 __all__ = ["FileHook"]
 
@@ -60,6 +60,11 @@ class FileHook(AbstractCallback, abc.ABC):
     def __repr__(self) -> str:
         every = "" if self.frequency == 1 else f", every {self.frequency} steps"
         return f"{type(self).__name__}('{self.path}'{every})"
+
+    @staticmethod
+    def _ended(row: MetricRow, driver: Driver) -> bool:
+        """Whether a system ended with the step of this row."""
+        return row.newest and not driver.moving[row.slot]
 
     @abc.abstractmethod
     def _open(self, resume_step: int | None, driver: Driver) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Bool, Int
+
 from adiabat.atoms.hooks.file_hook import FileHook
-from adiabat.atoms.hooks.own_steps import OwnRow, own_rows
 from adiabat.errors import InputError
 from adiabat.io.writers import CSVWriter, HDF5Writer, JSONLinesWriter, RowWriter
 
 if TYPE_CHECKING:
-    from adiabat.engine import Driver
+    from adiabat.engine import Driver, MetricRow, Rows
 
 __all__ = ["LoggingHook"]
 
@@ -44,16 +46,20 @@ class LoggingHook(FileHook):
         self.columns = None if columns is None else tuple(columns)
         self._writer: RowWriter | None = None
 
-    def on_rows(self, rows: list[dict[str, Any]], driver: Driver) -> None:
-        """Write those that are due."""
-        due = [own for own in own_rows(rows, driver) if own.ended or own.system_step % self.frequency == 0]
-        if due and self._writer is not None:
-            self._writer.write([self._line(own) for own in due])
+    def rows_due(self, own_steps: Int[np.ndarray, "n S"], newest: Bool[np.ndarray, "n S"]) -> Bool[np.ndarray, "n S"]:
+        """Every `frequency` steps of a system, and the last one, which may be that at which it ends."""
+        return (own_steps % self.frequency == 0) | newest
 
-    def _line(self, own: OwnRow) -> dict[str, Any]:
-        names = self.columns or [name for name in own.row if name not in NOT_MEASURED]
-        place = {"step": own.step, "system_id": own.system_id, "system_step": own.system_step}
-        return {**place, "stage": own.row["stage"], **{name: own.row[name] for name in names if name in own.row}}
+    def on_rows(self, rows: Rows, driver: Driver) -> None:
+        """Write those that are due."""
+        due = [row for row in rows if row.system_step % self.frequency == 0 or self._ended(row, driver)]
+        if due and self._writer is not None:
+            self._writer.write([self._line(row) for row in due])
+
+    def _line(self, row: MetricRow) -> dict[str, Any]:
+        names = self.columns or [name for name in row if name not in NOT_MEASURED]
+        place = {"step": row["step"] + 1, "system_id": row.system_id, "system_step": row.system_step}
+        return {**place, "stage": row["stage"], **{name: row[name] for name in names if name in row}}
 
     def _open(self, resume_step: int | None, driver: Driver) -> None:
         del driver

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batching import index_select, to_data_list
 from adiabat.atoms.hooks.file_hook import FileHook
-from adiabat.atoms.hooks.own_steps import own_rows
 from adiabat.atoms.hooks.snapshots import bare, labels
 from adiabat.atoms.sinks.frame_files import ExtxyzFile, FrameFile, TrajectoryFile
 from adiabat.atoms.sinks.hdf5_file import HDF5File
@@ -20,7 +20,7 @@ from adiabat.errors import InputError
 from adiabat.io.atomic import output_errors
 
 if TYPE_CHECKING:
-    from adiabat.engine import Driver
+    from adiabat.engine import Driver, Rows
 
 __all__ = ["TrajectoryWriter", "read_trajectory"]
 
@@ -71,11 +71,16 @@ class TrajectoryWriter(FileHook):
         self._write(driver, [(slot, step, labels(driver)[int(status[slot])]) for slot in due])
         return int(np.min(self.frequency - ages[slots] % self.frequency))
 
-    def on_rows(self, rows: list[dict[str, Any]], driver: Driver) -> None:
+    def rows_due(self, own_steps: Int[np.ndarray, "n S"], newest: Bool[np.ndarray, "n S"]) -> Bool[np.ndarray, "n S"]:
+        """Those of the state as it is now."""
+        del own_steps
+        return newest
+
+    def on_rows(self, rows: Rows, driver: Driver) -> None:
         """Frames of those for whom one is due, and of those who have ended."""
-        newest = [own for own in own_rows(rows, driver) if own.newest]
-        due = [own for own in newest if self._due(own.system_id, own.system_step, own.ended)]
-        self._write(driver, [(own.slot, own.step, own.row["stage"]) for own in due])
+        newest = [row for row in rows if row.newest]
+        due = [row for row in newest if self._due(row.system_id, row.system_step, self._ended(row, driver))]
+        self._write(driver, [(row.slot, row["step"] + 1, row["stage"]) for row in due])
 
     def _due(self, system: int, own_step: int, ended: bool = False) -> bool:
         return (ended or own_step % self.frequency == 0) and self._written.get(system, -1) < own_step
