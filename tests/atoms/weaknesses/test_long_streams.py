@@ -43,10 +43,10 @@ class DataSet:
 class Memory:
     """Resident megabytes by the number of systems that have ended."""
 
-    stage, frequency, traced = HookStageEnum.AFTER_STEP, 1, False
+    stage, frequency = HookStageEnum.AFTER_STEP, 25
 
     def __init__(self):
-        self.seen, self.ledger = {}, None
+        self.seen = {}
 
     def __call__(self, batch, dynamics):
         ended = int(np.count_nonzero(dynamics.in_flight.ledger.outcome >= 2)) // 1000
