@@ -42,6 +42,8 @@ class BaseDynamics(Handle):
     exit_status : int
         Status of a system that has converged; it then rests.
 
+    What else every stage is told, such as `sampler`, `sinks` and `device_type`: see `StagePlace`.
+
     Raises
     ------
     InputTypeError
@@ -61,6 +63,7 @@ class BaseDynamics(Handle):
     """What the potential has to give."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.model, Potential):
             raise InputTypeError(f"the model of {type(self).__name__} is a Potential; got {type(self.model).__name__}")
         missing = self.__needs_keys__ - self.model.gives
@@ -113,6 +116,16 @@ class BaseDynamics(Handle):
         return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", type(self).__name__).lower()
 
     @property
+    def __provides_keys__(self) -> frozenset[str]:
+        """What the potential gives."""
+        return self.model.gives
+
+    @property
+    def model_is_conservative(self) -> bool:
+        """Whether the forces are the derivatives of the energy; a potential that they are not of has to say so."""
+        return bool(getattr(self.model, "conservative", True))
+
+    @property
     def stage(self) -> DynamicsStage:
         """The immutable description that the engine runs, where other stages may follow."""
         return replace(self._alone, n_steps=self.n_steps)
@@ -146,20 +159,34 @@ class BaseDynamics(Handle):
 
     # --- running --------------------------------------------------------------------------------------------
 
-    def run(self, batch: Batch, n_steps: int | None = None) -> Batch:
+    def run(self, batch: Batch | None = None, n_steps: int | None = None) -> Batch | None:
         """Do so many steps, by default the ``n_steps`` of this object; ends early when all systems have converged.
+
+        Without a batch the sampler's systems go through, in flight, each until it converges or has done the ``n_steps``
+        of this object; ``n_steps`` then limits the run as a whole, if it is given. Returns None when all are done.
 
         Raises
         ------
         InputError
-            If neither is given, or a system makes no sense.
+            If neither is given, with neither batch nor sampler, or if a system makes no sense.
         """
+        if batch is None:
+            return self._run_in_flight(n_steps)
         steps = self.n_steps if n_steps is None else n_steps
         if steps is None:
             raise InputError(f"{type(self).__name__}.run needs n_steps: give it to run, or when you make the dynamics")
         driver = self._driver_of(batch)
-        driver.run(steps)
+        self._advance(driver, steps)
         return self._back(driver)
+
+    def _run_in_flight(self, n_steps: int | None) -> Batch | None:
+        if self.sampler is None:
+            raise InputError(f"{type(self).__name__} without a sampler needs a batch to run")
+        if self.n_steps is None and self.criterion is None:
+            raise InputError(f"a {type(self).__name__} with neither n_steps nor a convergence_hook lets no system go")
+        driver = self._driver_in_flight(FusedStage([(0, self.stage)], exit_status=self.exit_status))
+        self._advance(driver, n_steps)
+        return None if driver.done else self._back(driver)
 
     def masked_update(self, batch: Batch, mask: Any) -> Batch:
         """One step of the systems of the mask (S,); all else is left as it is, to the bit."""
@@ -168,7 +195,7 @@ class BaseDynamics(Handle):
         status = np.asarray(state.clock.status)
         waiting = np.where(chosen, status, self.exit_status).astype(np.int32)
         driver.state = state.replace(clock=state.clock.replace(status=waiting))
-        driver.run(1)
+        self._advance(driver, 1)
         after = np.where(chosen, np.asarray(driver.state.clock.status), status).astype(np.int32)
         driver.state = driver.state.replace(clock=driver.state.clock.replace(status=after))
         return self._back(driver)

@@ -8,18 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from adiabat.atoms.atomic_data import AtomicData
 from adiabat.atoms.batch import Batch
-from adiabat.atoms.batching import batch_from
-from adiabat.atoms.buckets import slot_size
 from adiabat.atoms.dynamics import BaseDynamics
 from adiabat.atoms.handle import Handle
-from adiabat.atoms.in_flight import SamplerSource, SinkOutlet
-from adiabat.atoms.per_system import check_lengths
-from adiabat.atoms.sinks import Sink
-from adiabat.atoms.size_aware_sampler import SizeAwareSampler
-from adiabat.engine import Driver, InFlight, Ledger, MemoryUse
+from adiabat.atoms.stage_place import StagePlace
 from adiabat.engine import FusedStage as Fused
+from adiabat.engine import MemoryUse, checked_frequency
 from adiabat.engine.fused import in_a_row
 from adiabat.errors import InputError
 
@@ -41,21 +35,19 @@ class FusedStage(Handle):
         Steps that a run does at most.
     hooks : list
         See the whole batch, at any point; those of a dynamics are told which systems are its own.
-    sampler : SizeAwareSampler, optional
-        Where systems come from that take the places of those that graduate.
-    sinks : sequence of Sink
-        Where those go, in order of priority.
     init_fn : callable, optional
         Batch to batch: what the sampler does not set, of the systems that it gave.
-    max_batch_size : int
-        Slots, where a sampler fills them.
     compile_step : bool
         Compile ahead of time, before the first run.
+    convergence_check_frequency : int
+        Kept; a run ends with the step at which the last system graduates, whatever this says.
+    **place
+        What every stage is told, such as `sampler`, `sinks`, `max_batch_size` and `device_type`: see `StagePlace`.
 
     Raises
     ------
     InputError
-        If the codes do not increase.
+        If the codes do not increase, or the sub-stages are on different devices (a ValueError, too).
     TypeError
         If a sub-stage is no dynamics.
     """
@@ -68,27 +60,22 @@ class FusedStage(Handle):
         exit_status: int = -1,
         n_steps: int | None = None,
         hooks: Iterable[Any] = (),
-        sampler: SizeAwareSampler | None = None,
-        sinks: Sequence[Sink] = (),
         init_fn: Callable[[Batch], Batch] | None = None,
-        max_batch_size: int = 100,
         compile_step: bool = False,
+        convergence_check_frequency: int = 1,
+        **place: Any,
     ) -> None:
         for _, dynamics in sub_stages:
             if not isinstance(dynamics, BaseDynamics):
                 raise TypeError(f"a sub-stage is a dynamics; got {type(dynamics).__name__}")
-        if max_batch_size < 1:
-            raise InputError(f"max_batch_size is {max_batch_size}; expected a positive integer")
+        StagePlace.__init__(self, **{"device_type": _common_device([each for _, each in sub_stages]), **place})
+        self.convergence_check_frequency = checked_frequency(convergence_check_frequency, "a check of convergence")
         self.sub_stages = tuple((int(code), dynamics) for code, dynamics in sub_stages)
         self._entry_status, self._exit_status = entry_status, exit_status
         self.n_steps = n_steps
         self.hooks = list(hooks)
-        self.sampler, self.sinks = sampler, tuple(sinks)
         self.init_fn = init_fn
-        self.max_batch_size = max_batch_size
         self.compile_step = compile_step
-        self.ledger: Ledger | None = None
-        """What became of the systems of the sampler, in the run at hand or the last one."""
         self.fused  # noqa: B018 - codes that make no sense are refused now
 
     @property
@@ -115,11 +102,6 @@ class FusedStage(Handle):
     def entry_status(self) -> int:
         """Status of those that begin."""
         return self.fused.entry_status
-
-    @property
-    def inflight_mode(self) -> bool:
-        """Whether systems come from a sampler."""
-        return self.sampler is not None
 
     @property
     def __needs_keys__(self) -> frozenset[str]:
@@ -149,12 +131,15 @@ class FusedStage(Handle):
         InputError
             With neither batch nor sampler, for systems that make no sense, or if the run would never end.
         """
-        driver = self._in_flight() if batch is None else self._driver_of(batch)
+        if batch is None and self.sampler is None:
+            raise InputError("a FusedStage without a sampler needs a batch to run")
+        driver = self._driver_in_flight(self.fused) if batch is None else self._driver_of(batch)
         if self.n_steps is None:
             self.check_ends()
         if self.compile_step:
-            driver.compile()
-        driver.run(self.n_steps)
+            with self._on_device():
+                driver.compile()
+        self._advance(driver, self.n_steps)
         if batch is None and driver.done:
             return None
         return self._back(driver)
@@ -188,7 +173,10 @@ class FusedStage(Handle):
 
     def memory(self, batch: Batch | None = None) -> MemoryUse:
         """As `BaseDynamics.memory`; without a batch for slots that the sampler fills."""
-        return self._in_flight().compile() if batch is None else super().memory(batch)
+        if batch is not None:
+            return super().memory(batch)
+        with self._on_device():
+            return self._driver_in_flight(self.fused).compile()
 
     def __call__(self, batch: Batch) -> tuple[Batch, np.ndarray | None]:
         """A step, as `step`."""
@@ -197,41 +185,11 @@ class FusedStage(Handle):
     def __add__(self, other: Any) -> FusedStage:
         return fuse_dynamics(self, other)
 
-    def __enter__(self) -> FusedStage:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sink in self.sinks:
-            sink.close()
-
     def __repr__(self) -> str:
         stages = " + ".join(f"{dynamics!r} ({code})" for code, dynamics in self.sub_stages)
         return f"FusedStage({stages}, exit_status={self.exit_status})"
 
     # --- parts ----------------------------------------------------------------------------------------------
-
-    def _in_flight(self) -> Driver:
-        """A Driver whose slots the sampler fills; the one of the run before, if that was not at its end."""
-        if self.sampler is None:
-            raise InputError("a FusedStage without a sampler needs a batch to run")
-        if self._driver is None or self._driver.in_flight is None or self._driver.done:
-            self._forget()
-            for part in self.parts:
-                check_lengths(part, len(self.sampler.dataset))
-            n_slots = min(self.max_batch_size, len(self.sampler.dataset))
-            n_slot_atoms = slot_size(int(self.sampler.n_atoms.max()))
-            source = SamplerSource(
-                self.sampler, self._prepared, n_slots, n_slot_atoms, init_fn=self.init_fn, check=self._usable
-            )
-            flight = InFlight(source, SinkOutlet(self.sinks) if self.sinks else None)
-            self.ledger = flight.ledger
-            self._driver = Driver(self.fused, seed=self.seed, in_flight=flight, callbacks=self._outer_hooks)
-        return self._driver
-
-    def _usable(self, data: AtomicData) -> None:
-        """Raise `InputError` for a system with which nothing can be begun."""
-        data.check()
-        self._known(batch_from([data]))
 
     @property
     def _outer_hooks(self) -> list[Any]:
@@ -245,19 +203,33 @@ def fuse_dynamics(*stages: Any) -> FusedStage:
     """
     groups: list[list[tuple[int, BaseDynamics]]] = []
     kept: dict[str, Any] = {"hooks": [], "sinks": []}
+    keys: dict[str, Any] = {}
     for stage in stages:
         if isinstance(stage, FusedStage):
             groups.append(list(stage.sub_stages))
             kept["hooks"] += stage.hooks
             kept["sinks"] += stage.sinks
-            for name in ("sampler", "init_fn", "n_steps"):
+            for name in ("sampler", "init_fn", "n_steps", "device_type", "buffer_config"):
                 value = getattr(stage, name)
                 if value is not None:
                     kept.setdefault(name, value)
             kept["max_batch_size"] = min(kept.get("max_batch_size", stage.max_batch_size), stage.max_batch_size)
+            kept["refill_frequency"] = max(kept.get("refill_frequency", 1), stage.refill_frequency)
+            kept["debug_mode"] = kept.get("debug_mode", False) or stage.debug_mode
+            keys |= stage._bookkeeping
             kept["compile_step"] = kept.get("compile_step", False) or stage.compile_step
         elif isinstance(stage, BaseDynamics):
             groups.append([(0, stage)])
         else:
             raise TypeError(f"only dynamics can be joined with +; got {type(stage).__name__}")
-    return FusedStage(in_a_row(groups), **kept)
+    fused = FusedStage(in_a_row(groups), **kept)
+    fused._bookkeeping = keys
+    return fused
+
+
+def _common_device(parts: Sequence[BaseDynamics]) -> str | None:
+    """The type of device that sub-stages ask for; InputError if they disagree."""
+    asked = sorted({part.device_type for part in parts if part.device_type is not None})
+    if len(asked) > 1:
+        raise InputError(f"sub-stages ask for different devices, {' and '.join(asked)}; expected one for all of them")
+    return asked[0] if asked else None

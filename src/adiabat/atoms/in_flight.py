@@ -14,6 +14,7 @@ from adiabat.atoms.batching import batch_from, put
 from adiabat.atoms.dynamics_stage import fmax
 from adiabat.atoms.sinks import Sink, write_to
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
+from adiabat.atoms.user_fields import UserField, UserFields
 from adiabat.engine import Finished
 from adiabat.errors import InputError
 
@@ -24,7 +25,8 @@ class SamplerSource:
     """What is left in a sampler and fits into slots of `n_slot_atoms`, as the engine asks for it.
 
     `prepare` makes a batch ready for its potentials, `check` raises `InputError` for a system that cannot be used, and
-    `init_fn` sets what the data set does not say.
+    `init_fn` sets what the data set does not say. `rows` makes system fields, for so many systems, that those of the
+    data set need not have.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class SamplerSource:
         n_slot_atoms: int,
         init_fn: Callable[[Batch], Batch] | None = None,
         check: Callable[[AtomicData], None] = AtomicData.check,
+        rows: Mapping[str, Callable[[int], Any]] | None = None,
     ) -> None:
         self.sampler = sampler
+        self._rows = dict(rows or {})
         self._check = check
         self._prepare = prepare
         self._init_fn = init_fn
@@ -55,8 +59,9 @@ class SamplerSource:
         # The potential makes its arrays as large as the first systems need, not as nobody does.
         sampler = self.sampler
         first = np.flatnonzero(sampler.n_atoms <= self._n_slot_atoms)[: self._n_slots].tolist()
-        systems = [sampler.dataset[i].replace(system_id=None) for i in first]
-        batch = self._prepare(batch_from(systems, self._n_slot_atoms, self._n_slots, fields=sampler.fields))
+        systems = [self._with_rows(sampler.dataset[i].replace(system_id=None)) for i in first]
+        fields = None if sampler.fields is None else {**sampler.fields, **self._row_fields()}
+        batch = self._prepare(batch_from(systems, self._n_slot_atoms, self._n_slots, fields=fields))
         return put(batch, range(len(systems)), [None] * len(systems))
 
     def fill(self, systems: Batch, free: Sequence[int]) -> tuple[Batch, dict[int, int], dict[int, str]]:
@@ -75,9 +80,17 @@ class SamplerSource:
             else:
                 admitted[slots[len(admitted)]] = data
         if admitted:
-            bare = [data.replace(system_id=None) for data in admitted.values()]
+            bare = [self._with_rows(data.replace(system_id=None)) for data in admitted.values()]
             systems = self._initialized(put(systems, admitted.keys(), bare), list(admitted))
         return systems, {slot: data.system_id for slot, data in admitted.items()}, refused
+
+    def _with_rows(self, data: AtomicData) -> AtomicData:
+        missing = {name: np.asarray(rows(1))[0] for name, rows in self._rows.items() if name not in data.system_fields}
+        return data.replace(system_fields={**data.system_fields, **missing}) if missing else data
+
+    def _row_fields(self) -> UserFields:
+        made = {name: np.asarray(rows(1)) for name, rows in self._rows.items()}
+        return {name: UserField(False, tuple(row.shape[1:]), row.dtype) for name, row in made.items()}
 
     def _initialized(self, systems: Batch, slots: list[int]) -> Batch:
         """The batch with what `init_fn` makes of the fresh systems; all others are left as they are."""

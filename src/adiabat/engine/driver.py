@@ -331,6 +331,13 @@ class Driver:
         """Use these instead of sampling in the step at hand; for `on_compute_update_start` of a callback."""
         self._stepper.injected = samples
 
+    def exchange(self, in_flight: InFlight) -> None:
+        """Deliver who has ended and admit who waits, between the runs of a driver to which its systems were given."""
+        with tracing_scope():
+            self._execution.enter_all()
+            self._stepper.settle()
+            in_flight.exchange(self._execution)
+
     def compile(self) -> MemoryUse:
         """Compile all sub-stages ahead of time. Another thread may do this while the first sub-stage runs.
 

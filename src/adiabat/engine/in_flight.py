@@ -64,13 +64,24 @@ class Outlet(Protocol):
 
 
 class InFlight:
-    """Keeps the slots of a run occupied from `source` and hands what has ended to `outlet`."""
+    """Keeps the slots of a run occupied from `source` and hands what has ended to `outlet`: not before `frequency`
+    steps have passed since the last time, unless nobody is at work any more."""
 
-    def __init__(self, source: Source, outlet: Outlet | None = None, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, source: Source, outlet: Outlet | None = None, ledger: Ledger | None = None, frequency: int = 1
+    ) -> None:
         self.source = source
+        self.frequency = frequency
+        self._last = -frequency  # the step of the last exchange
         self.outlet = outlet
         self.ledger = Ledger(len(source)) if ledger is None else ledger
         self.blocked = False  # whether something that has ended found no room in the outlet
+
+    def exchange_if_due(self, execution: Execution, step: int) -> None:
+        """As `exchange`, unless too few steps have passed."""
+        if step == self._last or step >= self._last + self.frequency or not execution.populated:
+            self._last = step
+            self.exchange(execution)
 
     def exchange(self, execution: Execution) -> None:
         """Deliver who has ended, admit who waits; also those who fail as they enter."""

@@ -203,11 +203,11 @@ class Stepper:
     def exchange(self) -> None:
         """Deliver who has ended and admit who waits, where systems come and go."""
         if self._in_flight is not None:
-            self._in_flight.exchange(self._execution)
+            self._in_flight.exchange_if_due(self._execution, self.step_count)
         while self._execution.resting:
             self.settle()
             if self._in_flight is not None:
-                self._in_flight.exchange(self._execution)
+                self._in_flight.exchange_if_due(self._execution, self.step_count)
         if self._in_flight is not None and self._in_flight.blocked:
             self.stop = self.stop or StopRun("there is no room left for systems that have ended")
 
