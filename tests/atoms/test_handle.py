@@ -204,6 +204,14 @@ def test_the_step_count_of_each_sub_stage_grows_with_that_of_the_whole():
     assert (first.step_count, second.step_count, fused.step_count) == (14, 12, 12)
 
 
+def test_a_sum_keeps_what_its_terms_were_given():
+    sampler, sinks, hook = SizeAwareSampler(clusters(2)), [MemorySink(), MemorySink()], Notes("hook", [])
+    first = FusedStage([(0, relax())], hooks=[hook], sinks=sinks[:1], n_steps=7, max_batch_size=9, compile_step=True)
+    total = first + relax(sampler=sampler, sinks=sinks[1:], max_batch_size=5, refill_frequency=4)
+    assert (total.hooks, total.sinks, total.n_steps, total.compile_step) == ([hook], tuple(sinks), 7, True)
+    assert (total.sampler, total.max_batch_size, total.refill_frequency) == (sampler, 5, 4)
+
+
 # --- refills ------------------------------------------------------------------------------------------------
 
 

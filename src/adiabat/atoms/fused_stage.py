@@ -199,7 +199,8 @@ class FusedStage(Handle):
 def fuse_dynamics(*stages: Any) -> FusedStage:
     """One FusedStage of dynamics and FusedStages in this order; later codes are renumbered to follow on.
 
-    What else a FusedStage was given (hooks, sampler, sinks, n_steps, and so on) is kept; sinks of several add up.
+    What else they were given (hooks of a FusedStage, sampler, sinks, and so on) is kept; hooks and sinks of several add
+    up.
     """
     groups: list[list[tuple[int, BaseDynamics]]] = []
     kept: dict[str, Any] = {"hooks": [], "sinks": []}
@@ -208,28 +209,34 @@ def fuse_dynamics(*stages: Any) -> FusedStage:
         if isinstance(stage, FusedStage):
             groups.append(list(stage.sub_stages))
             kept["hooks"] += stage.hooks
-            kept["sinks"] += stage.sinks
-            for name in ("sampler", "init_fn", "n_steps", "device_type", "buffer_config"):
-                value = getattr(stage, name)
-                if value is not None:
-                    kept.setdefault(name, value)
-            kept["max_batch_size"] = min(kept.get("max_batch_size", stage.max_batch_size), stage.max_batch_size)
-            kept["refill_frequency"] = max(kept.get("refill_frequency", 1), stage.refill_frequency)
-            kept["debug_mode"] = kept.get("debug_mode", False) or stage.debug_mode
-            keys |= stage._bookkeeping
             kept["compile_step"] = kept.get("compile_step", False) or stage.compile_step
+            _keep_first(kept, stage, "init_fn", "n_steps")
         elif isinstance(stage, BaseDynamics):
             groups.append([(0, stage)])
         else:
             raise TypeError(f"only dynamics can be joined with +; got {type(stage).__name__}")
-    fused = FusedStage(in_a_row(groups), **kept)
+        kept["sinks"] += stage.sinks or ()
+        kept["max_batch_size"] = min(kept.get("max_batch_size", stage.max_batch_size), stage.max_batch_size)
+        kept["refill_frequency"] = max(kept.get("refill_frequency", 1), stage.refill_frequency)
+        kept["debug_mode"] = kept.get("debug_mode", False) or stage.debug_mode
+        _keep_first(kept, stage, "sampler", "buffer_config")
+        keys |= stage._bookkeeping
+    fused = FusedStage(in_a_row(groups), device_type=_common_device(stages), **kept)
     fused._bookkeeping = keys
     return fused
 
 
-def _common_device(parts: Sequence[BaseDynamics]) -> str | None:
-    """The type of device that sub-stages ask for; InputError if they disagree."""
-    asked = sorted({part.device_type for part in parts if part.device_type is not None})
+def _keep_first(kept: dict[str, Any], stage: Any, *names: str) -> None:
+    """Keep what a stage has of these, unless one before had it."""
+    for name in names:
+        value = getattr(stage, name)
+        if value is not None:
+            kept.setdefault(name, value)
+
+
+def _common_device(stages: Sequence[Any]) -> str | None:
+    """The type of device that stages ask for; InputError if they disagree."""
+    asked = sorted({stage.device_type for stage in stages if stage.device_type is not None})
     if len(asked) > 1:
         raise InputError(f"sub-stages ask for different devices, {' and '.join(asked)}; expected one for all of them")
     return asked[0] if asked else None
