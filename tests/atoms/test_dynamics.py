@@ -232,6 +232,16 @@ def test_step_says_who_converged():
     assert sorted(seen) == [0, 1, 2]
 
 
+def test_compute_gives_all_digits_to_a_script_that_did_not_ask_for_64_bits():
+    batch = moving_batch()
+    expected = SPRINGS.evaluate(batch)
+    with jax.enable_x64(False):
+        found = FIRE(SPRINGS).compute(batch)
+    for name in ("energy", "forces"):
+        assert found[name].dtype == np.float64
+        np.testing.assert_allclose(found[name], getattr(expected, name), rtol=1e-12)
+
+
 def test_hooks_see_batches_and_change_them():
     class Wind:
         stage, frequency, traced = HookStageEnum.AFTER_COMPUTE, 1, False
