@@ -22,8 +22,8 @@ NOBLE_GASES: dict[int, tuple[float, float]] = {
     54: (0.0200, 3.98),  # xenon
 }
 """epsilon in eV and sigma in angstrom by atomic number. Helium: de Boer and Michels, Physica 5, 945 (1938). The others:
-Bernardes, Phys. Rev. 112, 1534 (1958), from their crystals at 0 K, as in Ashcroft and Mermin, Solid State Physics,
-ch. 20."""
+Bernardes, Phys. Rev. 112, 1534 (1958), as in Kittel, Introduction to Solid State Physics, ch. 3, where epsilon is 50,
+167, 225 and 320 in 1e-16 erg; here rounded to 0.1 meV as in Ashcroft and Mermin, Solid State Physics, ch. 20."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
