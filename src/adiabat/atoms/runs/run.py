@@ -125,8 +125,6 @@ class _StructuresJob(Job):
         self.drivers: list[Driver] = []
         for bucket in plan.buckets.buckets:
             self.drivers.append(self._driver(bucket))
-            if self.resumes and self.drivers[-1].restore() is None:
-                break
             if not self.drivers[-1].done:
                 break
 
@@ -180,7 +178,7 @@ class _StructuresJob(Job):
             self.sampler, self._prepared, bucket.n_slots, bucket.n_slot_atoms, check=plan.structures.check
         )
         name, record = f"{bucket.n_slot_atoms}-atoms", plan.record
-        return Driver(
+        driver = Driver(
             plan.stages.fused,
             seed=plan.seed,
             in_flight=InFlight(source, SinkOutlet([self.sink]), self.ledger),
@@ -194,6 +192,9 @@ class _StructuresJob(Job):
             time_limit=self.time_limit,
             signals=self._signals,
         )
+        # Also where nothing was saved yet: what a run that was killed wrote before is then written anew.
+        driver.restore()
+        return driver
 
     def _writers(self, name: str) -> list[AbstractCallback]:
         """What writes the course of the structures of a bucket."""
