@@ -60,6 +60,13 @@ def time_to_accuracy(options: argparse.Namespace) -> list[Row]:
     return measure(systems, options.seeds)
 
 
+def chgnet_step(options: argparse.Namespace) -> list[Row]:
+    """A step of 64 crystals with CHGNet, in passes through its network; needs the extra chgnet."""
+    from bench.chgnet_step import measure
+
+    return measure(rounds=2 if options.quick else 7)
+
+
 def optimizers(options: argparse.Namespace) -> list[Row]:
     """Optimizers compared by the energy they reach: hours, may be stopped, goes on."""
     from bench.optimizers import measure, write_docs
@@ -80,10 +87,10 @@ def optimizers(options: argparse.Namespace) -> list[Row]:
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     benchmark.__name__: benchmark
-    for benchmark in (start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, optimizers)
+    for benchmark in (start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, chgnet_step, optimizers)
 }
-UNASKED = [name for name in BENCHMARKS if name != "optimizers"]
-"""What runs if none is named: all that takes minutes."""
+UNASKED = [name for name in BENCHMARKS if name not in ("chgnet_step", "optimizers")]
+"""What runs if none is named: all that takes minutes and needs nothing but adiabat."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,7 +113,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="./dev bench", description=f"benchmarks:\n{summaries}", formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which benchmarks; all but optimizers if none is named"
+        "names", nargs="*", metavar="NAME", help="which benchmarks; all but chgnet_step and optimizers if none is named"
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, one run to accuracy")
     parser.add_argument(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.atoms.batch import Batch
-from adiabat.atoms.potentials.on_host import on_host
+from adiabat.atoms.potentials.made import made
+from adiabat.atoms.potentials.on_host import on_host, say_once
 from adiabat.atoms.potentials.potential import Potential
-from adiabat.config import find_target, load_target, setting
+from adiabat.config import setting
 from adiabat.errors import InputError
 
 Outputs = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +40,7 @@ class ASECalculator(Potential):
     arguments: Mapping[str, Any] = setting(factory=dict, help="arguments of the class")
 
     def __post_init__(self) -> None:
-        calculator = self.calculator
-        if isinstance(calculator, str):
-            calculator = load_target(find_target(calculator, None), "ASECalculator.calculator")
-        if isinstance(calculator, type):
-            try:
-                calculator = calculator(**self.arguments)
-            except Exception as error:  # whatever a calculator raises, it cannot be made like this
-                raise InputError(
-                    f"ASECalculator: {calculator.__name__} cannot be made with the arguments "
-                    f"{dict(self.arguments)!r}: {error}"
-                ) from error
+        calculator = made(self.calculator, self.arguments, "ASECalculator.calculator")
         given = getattr(calculator, "implemented_properties", None)
         if given is None or not hasattr(calculator, "get_potential_energy"):
             raise InputError(f"ASECalculator.calculator: got {calculator!r}; expected a calculator of ASE")
@@ -92,7 +79,7 @@ class ASECalculator(Potential):
                     positions[slot, there], numbers[slot, there], masses[slot, there], cell[slot], pbc[slot]
                 )
             except Exception as error:  # noqa: BLE001 - whatever a calculator raises is this system's failure alone
-                _say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
+                say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
                 energy[slot], forces[slot, there], stress[slot] = np.nan, np.nan, np.nan
         return energy, forces, stress
 
@@ -107,9 +94,3 @@ class ASECalculator(Potential):
         if "stress" not in self.gives or atoms.cell.rank < 3:
             return energy, forces, 0.0
         return energy, forces, atoms.get_stress(voigt=False)
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    """Log a failure. A system that failed is calculated again as long as it lies in its slot."""
-    _log.warning(message)

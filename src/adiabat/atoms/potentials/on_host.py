@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+_log = logging.getLogger(__name__)
 
 
 def on_host(function: Callable[..., Sequence[Any]], shapes: Sequence[tuple[int, ...]], *arrays: Any) -> tuple[Any, ...]:
@@ -31,6 +35,12 @@ def on_host(function: Callable[..., Sequence[Any]], shapes: Sequence[tuple[int, 
     return tuple(
         jax.lax.bitcast_convert_type(result, jnp.float64) for result in jax.pure_callback(called, results, *words)
     )
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Log a failure. A system that failed may be calculated again as long as it lies in its slot."""
+    _log.warning(message)
 
 
 def _doubles(words: Any) -> Any:
