@@ -67,6 +67,13 @@ def chgnet_step(options: argparse.Namespace) -> list[Row]:
     return measure(rounds=2 if options.quick else 7)
 
 
+def chgnet_relaxations(options: argparse.Namespace) -> list[Row]:
+    """100 crystals relaxed with CHGNet in flight, and by ASE; needs the extra chgnet."""
+    from bench.chgnet_relaxations import measure
+
+    return measure(count=20) if options.quick else measure()
+
+
 def optimizers(options: argparse.Namespace) -> list[Row]:
     """Optimizers compared by the energy they reach: hours, may be stopped, goes on."""
     from bench.optimizers import measure, write_docs
@@ -87,9 +94,18 @@ def optimizers(options: argparse.Namespace) -> list[Row]:
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     benchmark.__name__: benchmark
-    for benchmark in (start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, chgnet_step, optimizers)
+    for benchmark in (
+        start_up,
+        driver_overhead,
+        step_cost,
+        optimizer_memory,
+        time_to_accuracy,
+        chgnet_step,
+        chgnet_relaxations,
+        optimizers,
+    )
 }
-UNASKED = [name for name in BENCHMARKS if name not in ("chgnet_step", "optimizers")]
+UNASKED = [name for name in BENCHMARKS if name not in ("chgnet_step", "chgnet_relaxations", "optimizers")]
 """What runs if none is named: all that takes minutes and needs nothing but adiabat."""
 
 
@@ -113,7 +129,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="./dev bench", description=f"benchmarks:\n{summaries}", formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which benchmarks; all but chgnet_step and optimizers if none is named"
+        "names", nargs="*", metavar="NAME", help="which benchmarks; all but chgnet_* and optimizers if none is named"
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, one run to accuracy")
     parser.add_argument(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from adiabat.atoms.potentials import (
         ASECalculator,
+        CHGNet,
         FromFunction,
         Harmonic,
         LennardJones,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Potential,
         SoftSphere,
         SumOfPotentials,
+        TorchPotential,
     )
     from adiabat.atoms.sinks import ASESink, HDF5Sink, MemorySink
     from adiabat.atoms.size_aware_sampler import SizeAwareSampler
@@ -57,6 +59,7 @@ __all__ = [
     "BaseDynamics",
     "Batch",
     "ConvergedSnapshot",
+    "CHGNet",
     "ConvergenceHook",
     "EnergyDriftMonitor",
     "FailedSystem",
@@ -82,6 +85,7 @@ __all__ = [
     "SumOfPotentials",
     "TrajectoryWriter",
     "WrapPositions",
+    "TorchPotential",
     "from_ase",
     "maxwell_boltzmann",
     "read_data",
@@ -101,8 +105,8 @@ _HOMES = {
         "PhaseProfiler", "Profiler", "TrajectoryWriter", "WrapPositions", "read_trajectory",
     ),
     "adiabat.atoms.potentials": (
-        "ASECalculator", "FromFunction", "Harmonic", "LennardJones", "Morse", "Potential", "SoftSphere",
-        "SumOfPotentials",
+        "ASECalculator", "CHGNet", "FromFunction", "Harmonic", "LennardJones", "Morse", "Potential", "SoftSphere",
+        "SumOfPotentials", "TorchPotential",
     ),
     "adiabat.atoms.integrators": (
         "FIRE", "FIRE2", "FrechetCell", "GradientDescent", "NVE", "NVTLangevin", "NVTNoseHoover", "maxwell_boltzmann",

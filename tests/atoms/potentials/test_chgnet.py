@@ -31,6 +31,7 @@ from adiabat.atoms import (
 from adiabat.atoms.potentials import CHGNet
 from adiabat.atoms.potentials.crystal_graph import crystal_graph
 from adiabat.errors import InputError
+from bench.chgnet_relaxations import LATTICES, rattled_crystals
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("pymatgen")
@@ -39,18 +40,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Converting a 
 
 FLOAT32 = 2e-5
 """What float32 leaves of energies of tens of eV, in eV, and of forces in eV/angstrom."""
-LATTICES = (
-    ("Si", "diamond", dict(a=5.43)),
-    ("NaCl", "rocksalt", dict(a=5.64)),
-    ("MgO", "rocksalt", dict(a=4.21)),
-    ("GaAs", "zincblende", dict(a=5.65)),
-    ("Cu", "fcc", dict(a=3.61)),
-    ("Fe", "bcc", dict(a=2.87)),
-    ("Ti", "hcp", dict(a=2.95, c=4.68)),
-    ("ZnO", "wurtzite", dict(a=3.25, c=5.2)),
-    ("CsCl", "cesiumchloride", dict(a=4.12)),
-    ("CaF2", "fluorite", dict(a=5.46)),
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -225,19 +214,6 @@ def test_a_cell_of_silicon_relaxes_to_the_lattice_constant_of_ase(potential: CHG
     ASEFire(FrechetCellFilter(atoms), logfile=None).run(fmax=2e-3, steps=300)
     np.testing.assert_allclose(relaxed.cell[0], atoms.cell, atol=1e-3)
     assert (4 * atoms.get_volume()) ** (1 / 3) == pytest.approx(5.461, abs=2e-3)
-
-
-def rattled_crystals(count: int = 100) -> list[Atoms]:
-    """Of two to eight atoms."""
-    found = []
-    for seed in range(count):
-        name, kind, lattice = LATTICES[seed % len(LATTICES)]
-        atoms = bulk(name, kind, **lattice)
-        if len(atoms) == 1:
-            atoms = atoms * (2, 2, 1)
-        atoms.rattle(0.1, seed=seed)
-        found.append(atoms)
-    return found
 
 
 def test_crystals_from_a_file_relax_in_flight_to_the_energies_of_ase(
