@@ -99,6 +99,16 @@ def test_a_model_is_called_once_for_what_is_there_and_has_changed() -> None:
     assert moved.energy[1] == 0
 
 
+def test_a_large_batch_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    model = Repulsion()
+    whole, cut = (evaluated(TorchPotential(model, atoms_at_once=n), crystals()) for n in (None, 3))
+    calls = [(seen["systems"], seen["atoms"]) for seen in model.seen]
+    assert [calls[0], calls[1], *sorted(calls[2:])] == [(1, 3), (3, 6), (1, 3), (1, 3), (2, 3)]
+    for name in ("energy", "forces", "stress"):
+        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), atol=1e-6)
+    assert "failed" not in caplog.text
+
+
 def test_what_a_model_gives_is_taken() -> None:
     def model(positions: Any, cell: Any, batch: Any) -> Any:
         energy = per_system(positions.sum(dim=1), batch, len(cell))

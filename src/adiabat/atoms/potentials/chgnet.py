@@ -29,8 +29,9 @@ LANES = 64
 class CHGNet(Potential):
     """The Crystal Hamiltonian Graph Neural Network, with the weights that come with its package.
 
-    All systems are one graph, which goes through the network once, forwards and backwards. Bonds and angles are found
-    anew at every step. The network calculates in float32; differences of positions, and sums over the atoms of a
+    All systems are one graph, which goes through the network once, forwards and backwards; where they have more than
+    ``atoms_at_once`` atoms, a few graphs one after the other. Bonds and angles are found anew at every step: that takes
+    a hundredth of the passes. The network calculates in float32; differences of positions, and sums over the atoms of a
     system, are taken in float64, so that energies of a system alone and in a batch agree to about 1e-6 eV.
 
     A system in which an atom has no neighbor within 6 angstrom fails.
@@ -46,12 +47,15 @@ class CHGNet(Potential):
     version: Literal["0.3.0", "r2scan"] = setting("0.3.0", help="weights: of PBE energies, or of r2SCAN energies")
     device: str = setting("cpu", help="where it calculates, as torch calls it: cpu, cuda, cuda:1")
     threads: int | None = setting(None, min=1, help="threads of torch on a CPU; null: as torch is set")
+    atoms_at_once: int | None = setting(512, min=1, help="about so many atoms a pass, 3 MB each; null: all")
     _torch: TorchPotential = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_settings(self)
         network = CrystalNetwork(_loaded(self.version).to(self.device))
-        inner = TorchPotential(network, dtype="float64", device=self.device, threads=self.threads)
+        inner = TorchPotential(
+            network, dtype="float64", device=self.device, threads=self.threads, atoms_at_once=self.atoms_at_once
+        )
         object.__setattr__(self, "_torch", inner)
 
     @property

@@ -42,9 +42,9 @@ class TorchPotential(Potential):
     the energy: the stress by a strain of positions and cells, divided by the volume, and zero without a volume.
 
     Compiled programs call back into Python, once a step for all systems that have changed since the last call; empty
-    slots and systems at rest are not handed over. Floating-point numbers are handed over as ``dtype`` and come back as
-    float64. If the model raises an error, systems are tried one by one: those that raise it again have energy, forces
-    and stress nan, and the error is logged; the others go on.
+    slots and systems at rest are not handed over. A large batch can be cut with ``atoms_at_once``. Floating-point
+    numbers are handed over as ``dtype`` and come back as float64. If the model raises an error, systems are tried one
+    by one: those that raise it again have energy, forces and stress nan, and the error is logged; the others go on.
 
     Raises
     ------
@@ -58,6 +58,11 @@ class TorchPotential(Potential):
     dtype: Literal["float32", "float64"] = setting("float32", help="of numbers that the model is given")
     device: str = setting("cpu", help="where the model is and calculates, as torch calls it: cpu, cuda, cuda:1")
     threads: int | None = setting(None, min=1, help="threads of torch on a CPU; null: as torch is set")
+    atoms_at_once: int | None = setting(
+        None,
+        min=1,
+        help="atoms of a call, or those of one system if these are more; null: all, however much memory it takes",
+    )
     stress: bool = setting(True, help="whether the stress is wanted")
     _memory: SlotMemory = field(default_factory=SlotMemory, init=False, repr=False)
 
@@ -115,7 +120,7 @@ class TorchPotential(Potential):
         stress = np.where(occupied[:, None, None], np.nan, np.zeros((3, 3)))
 
         finite = [np.isfinite(array[slots]).all(axis=(1, 2)) for array in (of_atoms["positions"], of_systems["cell"])]
-        groups = [np.flatnonzero(occupied & np.all(finite, axis=0))]
+        groups = self._groups(np.flatnonzero(occupied & np.all(finite, axis=0)), there.sum(axis=1))
         while groups:
             group = groups.pop()
             if not len(group):
@@ -124,7 +129,7 @@ class TorchPotential(Potential):
                 found = self._evaluated(_in_a_row(of_atoms, of_systems, slots[group]))
             except Exception as error:  # noqa: BLE001 - whatever a model raises is the failure of systems alone
                 if len(group) > 1:
-                    groups = np.split(group, len(group))
+                    groups += np.split(group, len(group))
                 else:
                     say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
                 continue
@@ -132,6 +137,13 @@ class TorchPotential(Potential):
             mine[group] = there[group]
             energy[group], forces[mine], stress[group] = found
         return Results(energy, forces, stress)
+
+    def _groups(self, systems: NDArray, n_atoms: NDArray) -> list[NDArray]:
+        """Systems of one call each, in order."""
+        if self.atoms_at_once is None:
+            return [systems]
+        which = (np.cumsum(n_atoms[systems]) - 1) // self.atoms_at_once
+        return np.split(systems, np.flatnonzero(np.diff(which)) + 1)
 
     def _evaluated(self, inputs: Fields) -> Results:
         return evaluated(
