@@ -114,6 +114,11 @@ FAMILIES: dict[str, Family] = {
                 "adiabat.atoms.potentials.from_function:FromFunction",
                 "your own energy of one system, written in JAX, as package.module:function",
             ),
+            "chgnet": Kind(
+                "adiabat.atoms.potentials.chgnet:CHGNet",
+                "a neural network for crystals of any elements (pip install 'adiabat[chgnet]')",
+            ),
+            "torch": Kind("adiabat.atoms.potentials.torch_model:TorchPotential", "a model of your own, in torch"),
             "ase": Kind("adiabat.atoms.potentials.ase_calculator:ASECalculator", "any calculator of ASE"),
         },
     ),
