@@ -1,9 +1,15 @@
 """A file of small argon clusters, and a run of them."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+
+# Makes what is here importable.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SIZES = (3, 7, 4, 5, 13, 4)
 

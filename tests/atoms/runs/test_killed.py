@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from records import frames, logged
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 KILLS = 20
-FILES = ("results.csv", "final.extxyz", "metrics/16-atoms.csv", "trajectories/16-atoms.extxyz")
+FILES = ("results.csv", "final.extxyz")
 
 
 def many_clusters(path, n=400):
@@ -68,4 +69,6 @@ def test_killed_at_twenty_random_moments(tmp_path):
             break
         for name in FILES:
             assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (runs, kills, name)
+        for read, name in ((logged, "metrics/16-atoms.csv"), (frames, "trajectories/16-atoms.extxyz")):
+            assert read(folder / name) == read(tmp_path / "whole" / name), (runs, kills, name)
     assert kills == KILLS
