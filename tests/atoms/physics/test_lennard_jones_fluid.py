@@ -37,7 +37,7 @@ def test_energy_and_pressure_are_the_published_ones():
     """Boxes of both densities in one batch are melted, brought to temperature, and sampled.
 
     The averages of the boxes are independent, which makes their spread an honest error bar. With this time step the
-    positions are too hot by less than 0.2 %, a third of an error bar.
+    positions are too hot by 0.1 or 0.2 %, which is no more than an error bar.
     """
     potential = LennardJones(cutoff=CUTOFF * SIGMA, truncation="none")
     recorder = Recorder(energy_and_virial, frequency=10)
