@@ -168,7 +168,7 @@ def test_describe_an_optimizer_of_optax(adiabat, monkeypatch):
     [
         (
             ["enrgy", "LiH"],
-            "unknown command 'enrgy', did you mean 'energy'?; there is energy, evaluate, report,",
+            "unknown command 'enrgy', did you mean 'energy'?; there is energy, evaluate, relax,",
         ),
         (["--verson"], "unknown option '--verson'"),
         (["energy"], "energy needs a SYSTEM: a name (LiH), a structure file"),

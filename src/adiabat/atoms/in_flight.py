@@ -56,13 +56,34 @@ class SamplerSource:
 
     def empty(self) -> Batch:
         """Slots in which nobody is."""
-        # The potential makes its arrays as large as the first systems need, not as nobody does.
+        # The potential makes its arrays as large as these need, not as nobody does.
         sampler = self.sampler
-        first = np.flatnonzero(sampler.n_atoms <= self._n_slot_atoms)[: self._n_slots].tolist()
-        systems = [self._with_rows(sampler.dataset[i].replace(system_id=None)) for i in first]
+        systems = [self._with_rows(data.replace(system_id=None)) for data in self._samples()]
         fields = None if sampler.fields is None else {**sampler.fields, **self._row_fields()}
         batch = self._prepare(batch_from(systems, self._n_slot_atoms, self._n_slots, fields=fields))
         return put(batch, range(len(systems)), [None] * len(systems))
+
+    def _samples(self) -> list[AtomicData]:
+        """The first systems that can be used, as many as there are slots; among them all elements of a data set that is in
+        memory, because programs are compiled anew when a potential meets one that it has not seen."""
+        dataset, elements = self.sampler.dataset, set[int]()
+        bringing, others = list[AtomicData](), list[AtomicData]()
+        for index in np.flatnonzero(self.sampler.n_atoms <= self._n_slot_atoms).tolist():
+            if len(others) >= self._n_slots and hasattr(dataset, "get_metadata"):
+                break
+            data = dataset[index].replace(system_id=index)
+            new = set(data.numbers.tolist()) - elements
+            if (new or len(others) < self._n_slots) and self._usable(data):
+                elements |= new
+                (bringing if new else others).append(data)
+        return (bringing + others)[: self._n_slots]
+
+    def _usable(self, data: AtomicData) -> bool:
+        try:
+            self._check(data)
+        except InputError:
+            return False
+        return True
 
     def fill(self, systems: Batch, free: Sequence[int]) -> tuple[Batch, dict[int, int], dict[int, str]]:
         """The batch with fresh structures in free slots; those that no dynamics could begin with are refused."""

@@ -1,6 +1,6 @@
 """What runs have written, so that two of them can be compared.
 
-At which step of the run a row or a frame was made depends on when slots were refilled, and that on the machine's pace.
+At which step of the run a row or a frame was made depends on when slots were refilled, and so on the machine's pace.
 So they are put in the order of the structures and their own steps, and the step of the run is left out.
 """
 
