@@ -40,7 +40,7 @@ class Relaxer(BaseDynamics, abc.ABC):
         None,
         above=0,
         unit="eV/angstrom",
-        help="largest force of a system that has converged, the cell's included; null: what convergence_hook says",
+        help="largest force of a system that has converged, the cell's included; null: as many steps as it may",
     )
     cell: FrechetCell | None = setting(None, help="how the cell relaxes; null: it stays")
 
