@@ -192,7 +192,9 @@ def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molec
     return molecule_from(section.molecule, charge=section.charge, spin=section.spin, unit=section.unit)
 
 
-SMALL_OPTIMIZER = SROptimizer(learning_rate=Standard(rate=0.05, delay=200.0), spring_mu=0.95, max_length=0.05)
+SMALL_OPTIMIZER = SROptimizer(
+    learning_rate=Standard(rate=0.05, delay=200.0), spring_mu=0.95, max_length=0.05, max_norm=0.3, damping=1e-2
+)
 EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
     iterations=1_000_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
 )

@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 from adiabat.electrons.wavefunctions.spins import Spins
 
 Envelope = dict[str, Any]
+SLOWEST_DECAY = 0.2
+"""1/bohr. That of the loosest bound electron: -log psi grows by sqrt(2 I) a bohr, 0.21 for Li- with I = 0.0227 hartree."""
 
 
 def init_envelopes(
@@ -24,11 +26,20 @@ def init_envelopes(
     return [{"weight": np.ones((nuclei, orbitals), dtype), "decay": start.copy()} for _ in spins.channels]
 
 
+def _rates(decay: Float[Array, "nuclei orbitals"]) -> Float[Array, "nuclei orbitals"]:
+    """Decay as it is used: reflected at `SLOWEST_DECAY`, as a modulus is at 0.
+
+    Far from the electrons of its orbital a decay hardly matters and wanders. Near 0 psi could not be normalised: walkers
+    would leave the molecule, and their scores, which grow with the distance, hide the metric of all others.
+    """
+    return SLOWEST_DECAY + jnp.abs(jnp.abs(decay) - SLOWEST_DECAY)
+
+
 def envelopes(
     params: list[Envelope], spins: Spins, distances: Float[Array, "electrons nuclei"]
 ) -> list[Float[Array, "channel_electrons orbitals"]]:
     """Values of the envelopes at the electrons, a block for each spin channel."""
     return [
-        jnp.sum(p["weight"] * jnp.exp(-jnp.abs(p["decay"]) * distances[s, :, None]), axis=1)
+        jnp.sum(p["weight"] * jnp.exp(-_rates(jnp.asarray(p["decay"])) * distances[s, :, None]), axis=1)
         for p, s in zip(params, spins.channels, strict=True)
     ]
