@@ -12,7 +12,7 @@ from adiabat.electrons.wavefunctions.spins import Spins
 
 Envelope = dict[str, Any]
 SLOWEST_DECAY = 0.2
-"""1/bohr. That of the loosest bound electron: -log psi grows by sqrt(2 I) a bohr, 0.21 for Li- with I = 0.0227 hartree."""
+"""1/bohr. About that of the loosest electron: sqrt(2 I) is 0.21 for Li-, whose ionisation energy I is 0.023 hartree."""
 
 
 def init_envelopes(
@@ -29,8 +29,8 @@ def init_envelopes(
 def _rates(decay: Float[Array, "nuclei orbitals"]) -> Float[Array, "nuclei orbitals"]:
     """Decay as it is used: reflected at `SLOWEST_DECAY`, as a modulus is at 0.
 
-    Far from the electrons of its orbital a decay hardly matters and wanders. Near 0 psi could not be normalised: walkers
-    would leave the molecule, and their scores, which grow with the distance, hide the metric of all others.
+    Where its weight is small a decay hardly matters, and wanders. Near 0 psi could not be normalised: walkers would
+    leave the molecule, and their scores, which grow with the distance, hide the metric of all others.
     """
     return SLOWEST_DECAY + jnp.abs(jnp.abs(decay) - SLOWEST_DECAY)
 
