@@ -169,7 +169,7 @@ def plan_energy(cfg: ConfigManager, system: str | Path | Molecule | None) -> Ene
         cfg.scoped("train"), wavefunction, defaults=_training_defaults(molecule, small), **common
     )
     training.configure_sample_plan(wavefunction.log_psi, {"electrons": sampler})
-    training.configure_optimizer(default=SMALL_OPTIMIZER if small else "sr", f_log_psi=wavefunction.log_psi)
+    training.configure_optimizer(default=small_optimizer(molecule) if small else "sr", f_log_psi=wavefunction.log_psi)
     training.configure_estimators(**_estimators(wavefunction, molecule))
     training.configure_loss_grads(f_log_psi=wavefunction.log_psi)
     evaluation = EvaluationWorkStage.builder(
@@ -192,12 +192,20 @@ def _molecule(cfg: ConfigManager, system: str | Path | Molecule | None) -> Molec
     return molecule_from(section.molecule, charge=section.charge, spin=section.spin, unit=section.unit)
 
 
-SMALL_OPTIMIZER = SROptimizer(
-    learning_rate=Standard(rate=0.05, delay=200.0), spring_mu=0.95, max_length=0.05, max_norm=0.3, damping=1e-2
-)
 EVALUATION_DEFAULTS = EvaluationWorkStageConfig(
     iterations=1_000_000, burn_in=10, error=4e-4, save_time_interval=30.0, save_step_interval=1
 )
+
+
+def small_optimizer(molecule: Molecule) -> SROptimizer:
+    """Of small networks. The more electrons, the more local energies vary, and the more of them is noise to the fit."""
+    return SROptimizer(
+        learning_rate=Standard(rate=0.05, delay=200.0),
+        max_norm=0.3,
+        max_length=0.05,
+        damping=float(np.clip(1e-2 * (molecule.n_electrons / 14) ** 2, 1e-3, 1e-2)),
+        spring_mu=0.95,
+    )
 
 
 def _training_defaults(molecule: Molecule, small: bool) -> VMCWorkStageConfig:
