@@ -180,9 +180,7 @@ class BaseDynamics(Handle):
         return self._back(driver)
 
     def _run_in_flight(self, n_steps: int | None) -> Batch | None:
-        if self.sampler is None:
-            raise InputError(f"{type(self).__name__} without a sampler needs a batch to run")
-        if self.n_steps is None and self.criterion is None:
+        if self.sampler is not None and self.n_steps is None and self.criterion is None:
             raise InputError(f"a {type(self).__name__} with neither n_steps nor a convergence_hook lets no system go")
         driver = self._driver_in_flight(FusedStage([(0, self.stage)], exit_status=self.exit_status))
         self._advance(driver, n_steps)

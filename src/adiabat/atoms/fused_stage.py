@@ -131,8 +131,6 @@ class FusedStage(Handle):
         InputError
             With neither batch nor sampler, for systems that make no sense, or if the run would never end.
         """
-        if batch is None and self.sampler is None:
-            raise InputError("a FusedStage without a sampler needs a batch to run")
         driver = self._driver_in_flight(self.fused) if batch is None else self._driver_of(batch)
         if self.n_steps is None:
             self.check_ends()

@@ -228,7 +228,8 @@ class Handle(StagePlace, abc.ABC):
 
     def _driver_in_flight(self, stage: FusedStage) -> Driver:
         """A Driver whose slots the sampler fills; the one of the run before, if that was not at its end."""
-        assert self.sampler is not None
+        if self.sampler is None:
+            raise InputError(f"a {type(self).__name__} without a sampler needs a batch to run")
         if self._driver is None or self._driver.in_flight is None or self._driver.done:
             self._forget()
             for part in self.parts:
