@@ -23,6 +23,8 @@ class Row:
     remark : str
     failure : str
         What else went wrong; empty if nothing did.
+    floor : float, optional
+        What the value must reach.
     """
 
     group: str
@@ -32,18 +34,21 @@ class Row:
     limit: float | None = None
     remark: str = ""
     failure: str = ""
+    floor: float | None = None
 
     @property
     def missed(self) -> bool:
         """Whether something is not as it should be. A value that is no number is not."""
-        return bool(self.failure) or (self.limit is not None and not self.value <= self.limit)
+        too_much = self.limit is not None and not self.value <= self.limit
+        too_little = self.floor is not None and not self.value >= self.floor
+        return bool(self.failure) or too_much or too_little
 
     @property
     def verdict(self) -> str:
         """In one word or two, for the table; nothing where nothing was asked."""
         if self.missed:
             return "MISSED"
-        return "ok" if self.limit is not None else ""
+        return "" if self.limit is None and self.floor is None else "ok"
 
 
 def format_table(rows: Iterable[Row]) -> str:
@@ -63,5 +68,6 @@ def format_table(rows: Iterable[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
-    limit = "" if row.limit is None else f"limit {row.limit:g}"
-    return row.what, f"{row.value:.3g}", row.unit, limit, row.verdict
+    bounds = (("limit", row.limit), ("at least", row.floor))
+    asked = ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    return row.what, f"{row.value:.3g}", row.unit, asked, row.verdict

@@ -153,7 +153,7 @@ class FusedStage(Handle):
         movers = [*self.hooks, *(hook for dynamics in self.parts for hook in dynamics.hooks)]
         left = {hook.source_status for hook in movers if getattr(hook, "target_status", None) is not None}
         for sub, (code, dynamics) in zip(self.fused.sub_stages, self.sub_stages, strict=True):
-            if dynamics.convergence_hook is None and dynamics.n_steps is None and code not in left:
+            if dynamics.criterion is None and dynamics.n_steps is None and code not in left:
                 raise InputError(
                     f"systems would stay in {sub.label} (status {code}) for ever: give it a convergence_hook or "
                     "n_steps, or the whole FusedStage n_steps"
