@@ -50,6 +50,13 @@ def optimizer_memory(options: argparse.Namespace) -> list[Row]:
     return measure((128, 256)) if options.quick else measure()
 
 
+def dynamics(options: argparse.Namespace) -> list[Row]:
+    """Batched dynamics next to other programs, which it installs: many minutes."""
+    from bench.dynamics.measure import measure
+
+    return measure(rounds=2, quick=True) if options.quick else measure()
+
+
 def time_to_accuracy(options: argparse.Namespace) -> list[Row]:
     """Whole runs, from the command to the energy."""
     from bench.time_to_accuracy import measure
@@ -100,12 +107,13 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
         step_cost,
         optimizer_memory,
         time_to_accuracy,
+        dynamics,
         chgnet_step,
         chgnet_relaxations,
         optimizers,
     )
 }
-UNASKED = [name for name in BENCHMARKS if name not in ("chgnet_step", "chgnet_relaxations", "optimizers")]
+UNASKED = [name for name in BENCHMARKS if name not in ("dynamics", "chgnet_step", "chgnet_relaxations", "optimizers")]
 """What runs if none is named: all that takes minutes and needs nothing but adiabat."""
 
 
@@ -129,7 +137,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="./dev bench", description=f"benchmarks:\n{summaries}", formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which benchmarks; all but chgnet_* and optimizers if none is named"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="which benchmarks; all but dynamics, chgnet_* and optimizers if none is named",
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, one run to accuracy")
     parser.add_argument(

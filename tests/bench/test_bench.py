@@ -122,7 +122,7 @@ def test_a_child_that_fails_says_why():
 def test_an_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["spped"])
-    known = "start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, optimizers"
+    known = "start_up, driver_overhead, step_cost, optimizer_memory, time_to_accuracy, dynamics, optimizers"
     assert f"there is {known}" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ from adiabat.atoms import (  # noqa: E402
 from adiabat.engine import AbstractCallback  # noqa: E402
 from bench.dynamics.programs.served import Inputs, Round, kinetic_energies, serve  # noqa: E402
 
-ENERGY_PER_MASS = 9.648533e-3  # (angstrom/fs)**2 per eV/amu
+ENERGY_PER_MASS = 9.648533212e-3  # (angstrom/fs)**2 per eV/amu
 ARGON = 18
 
 

@@ -64,7 +64,11 @@ def crystal(inputs: Inputs) -> Round:
     energy = smap.pair_neighbor_list(_pair(inputs), metric)
     # The fastest of its three formats here: each pair is there once.
     neighbors = partition.neighbor_list(
-        displacement, lengths, inputs.cutoff, dr_threshold=inputs.skin, format=partition.NeighborListFormat.OrderedSparse
+        displacement,
+        lengths,
+        inputs.cutoff,
+        dr_threshold=inputs.skin,
+        format=partition.NeighborListFormat.OrderedSparse,
     )
     positions = jnp.asarray(inputs.positions) % jnp.asarray(lengths)
     found = neighbors.allocate(positions)

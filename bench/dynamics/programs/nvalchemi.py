@@ -112,7 +112,7 @@ def relax(inputs: Inputs) -> Round:
         stage = FusedStage(
             [(0, fire)], sampler=SizeAwareSampler(Clusters(systems), max_atoms=BUDGET), sinks=[sink], exit_status=1
         )
-        stage.register_hook(_neighbors(model, 0.0, max_neighbors=LARGEST))
+        stage.register_hook(_neighbors(model, 0.0, max_neighbors=LARGEST, method="batch_naive"))
         stage.run()
         ended = sorted(sink.read().to_data_list(), key=lambda data: int(data.place))
         return {"positions": torch.cat([data.positions for data in ended]).tolist()}

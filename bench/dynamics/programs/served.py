@@ -58,25 +58,21 @@ class Inputs:
 
 
 def serve(tasks: Mapping[str, Callable[..., Round]]) -> None:
-    """`python -m bench.dynamics.programs.NAME TASK INPUTS STEPS [OPTION=NUMBER ...]`.
+    """`python -m bench.dynamics.programs.NAME TASK INPUTS [OPTION=NUMBER ...]`.
 
-    The first round, of STEPS, begins with nothing: with what is compiled and built for it. Then one more round for each
-    line of input, a number of steps, until there are no more lines. A line of JSON tells of each round: CPU seconds of
-    this process, which do not depend on what else the machine does as wall time does, and what came out.
+    A round for each line of input, a number of steps, until there are no more lines; the first begins with nothing,
+    with all that is compiled and built for it. A line of JSON tells of each round: CPU seconds of this process, which do not
+    depend on what else the machine does as wall time does, those before it, and what came out.
     """
-    task, file, steps, *options = sys.argv[1:]
+    task, file, *options = sys.argv[1:]
     settings = {name: int(value) for name, value in (option.split("=") for option in options)}
-    inputs, imported = Inputs.read(file), time.process_time()
-    run = tasks[task](inputs, **settings)
-    _report(run, int(steps), imported)
+    inputs, run = Inputs.read(file), None
     for line in sys.stdin:
-        _report(run, int(line), time.process_time())
-
-
-def _report(run: Round, steps: int, start: float) -> None:
-    found = run(steps)
-    seconds = time.process_time() - start
-    print(json.dumps({**found, "seconds": seconds, "before": start}), flush=True)
+        start = time.process_time()
+        run = run or tasks[task](inputs, **settings)
+        found = run(int(line))
+        seconds = time.process_time() - start
+        print(json.dumps({**found, "seconds": seconds, "before": start}), flush=True)
 
 
 def kinetic_energies(inputs: Inputs, velocities: Any) -> list[float]:
