@@ -140,7 +140,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        help="which benchmarks; all but dynamics, chgnet_* and optimizers if none is named",
+        help="which; all but dynamics, chgnet_* and optimizers if none is named",
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, one run to accuracy")
     parser.add_argument(

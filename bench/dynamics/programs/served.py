@@ -61,8 +61,8 @@ def serve(tasks: Mapping[str, Callable[..., Round]]) -> None:
     """`python -m bench.dynamics.programs.NAME TASK INPUTS [OPTION=NUMBER ...]`.
 
     A round for each line of input, a number of steps, until there are no more lines; the first begins with nothing,
-    with all that is compiled and built for it. A line of JSON tells of each round: CPU seconds of this process, which do not
-    depend on what else the machine does as wall time does, those before it, and what came out.
+    with all that is compiled and built for it. A line of JSON tells of each round: CPU seconds of this process, which
+    depend less on what else the machine does than wall time, those before it, and what came out.
     """
     task, file, *options = sys.argv[1:]
     settings = {name: int(value) for name, value in (option.split("=") for option in options)}

@@ -64,8 +64,8 @@ class SamplerSource:
         return put(batch, range(len(systems)), [None] * len(systems))
 
     def _samples(self) -> list[AtomicData]:
-        """The first systems that can be used, as many as there are slots; among them all elements of a data set that is in
-        memory, because programs are compiled anew when a potential meets one that it has not seen."""
+        """The first systems that can be used, as many as there are slots; among them all elements of a data set that is
+        in memory, because programs are compiled anew when a potential meets one that it has not seen."""
         dataset, elements = self.sampler.dataset, set[int]()
         bringing, others = list[AtomicData](), list[AtomicData]()
         for index in np.flatnonzero(self.sampler.n_atoms <= self._n_slot_atoms).tolist():
