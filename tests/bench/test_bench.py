@@ -6,7 +6,7 @@ import pytest
 
 from adiabat.vmc.scores import table as scores
 from bench import driver_overhead, start_up, step_cost, time_to_accuracy
-from bench.__main__ import main
+from bench.__main__ import BENCHMARKS, main
 from bench.processes import ChildFailed, output_of
 from bench.rows import Row, format_table
 from bench.stopwatch import Times, alternately
