@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Criterion", "DynamicsStage", "fmax"]
 
 
-def fmax(batch: Batch) -> Float[Array, " S"]:
-    """The largest force on an atom that can move, in eV/angstrom; constraints taken out."""
-    return jnp.sqrt(jnp.max(jnp.sum(constrained_forces(batch) ** 2, axis=-1), axis=-1))
+def fmax(batch: Batch, xp: Any = jnp) -> Float[Array, " S"]:
+    """The largest force on an atom that can move, in eV/angstrom; constraints taken out. `xp`: as there."""
+    return xp.sqrt(xp.max(xp.sum(constrained_forces(batch, xp) ** 2, axis=-1), axis=-1))
 
 
 @dataclass(frozen=True, eq=False)

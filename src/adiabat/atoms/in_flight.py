@@ -135,9 +135,6 @@ def _like(mask: np.ndarray, leaf: Any) -> np.ndarray:
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
 
 
-_fmax = jax.jit(fmax)
-
-
 class SinkOutlet:
     """Sinks in the order of their priority, each system with how it ended, the largest force on it, and what is known
     of its input (`info_of` its index), among its `info`."""
@@ -149,7 +146,7 @@ class SinkOutlet:
     def deliver(self, batch: Batch, finished: Sequence[Finished]) -> list[Finished]:
         """Write the systems; returns those that found no room."""
         mask = np.zeros(batch.n_systems, bool)
-        largest = np.asarray(_fmax(batch.replace(clock=None, own=None, neighbors=())))
+        largest = fmax(jax.device_get(batch.replace(clock=None, own=None, neighbors=())), np)
         info: list[Mapping[str, Any]] = [{}] * batch.n_systems
         for each in finished:
             mask[each.slot] = True

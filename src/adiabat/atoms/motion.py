@@ -6,6 +6,8 @@ atoms as one (rigid bonds) belongs here too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -15,9 +17,9 @@ from adiabat.units import BOLTZMANN, ENERGY_PER_MASS
 _TINY = 1e-300  # stands for zero in a denominator whose numerator is zero too
 
 
-def moving(batch: Batch) -> Bool[Array, "S N"]:
+def moving(batch: Batch, xp: Any = jnp) -> Bool[Array, "S N"]:
     """Which atoms can move: those that are there and not fixed."""
-    return jnp.asarray(batch.real & ~batch.fixed)
+    return xp.asarray(batch.real & ~batch.fixed)
 
 
 # --- moving -------------------------------------------------------------------------------------------------
@@ -49,17 +51,19 @@ def without_center_motion(batch: Batch, velocities: Float[Array, "S N 3"]) -> Fl
     return jnp.where(free & jnp.asarray(batch.fixed_center)[:, None, None], velocities - of_center, velocities)
 
 
-def constrained_forces(batch: Batch) -> Float[Array, "S N 3"]:
+def constrained_forces(batch: Batch, xp: Any = jnp) -> Float[Array, "S N 3"]:
     """Forces in eV/angstrom along which constraints let atoms move: what a relaxation follows and must bring to zero.
 
     Zero on fixed atoms. Where the centre of mass is fixed, the part along which it would move is taken out,
     ``F_i - m_i sum_j m_j F_j / sum_j m_j**2``: displacements along the rest leave ``sum m x`` alone
-    (Ciccotti, Ferrario and Ryckaert, Mol. Phys. 47, 1253 (1982); as in ASE's FixCom).
+    (Ciccotti, Ferrario and Ryckaert, Mol. Phys. 47, 1253 (1982); as in ASE's FixCom). `xp`: NumPy for arrays of NumPy,
+    with which nothing has to be compiled.
     """
-    forces = jnp.where(moving(batch)[..., None], batch.forces, 0.0)
-    masses = jnp.where(moving(batch) & jnp.asarray(batch.fixed_center)[:, None], batch.masses, 0.0)[..., None]
-    along = jnp.sum(masses * forces, axis=1, keepdims=True)
-    return forces - masses * along / jnp.maximum(jnp.sum(masses**2, axis=1, keepdims=True), _TINY)
+    free = moving(batch, xp)
+    forces = xp.where(free[..., None], batch.forces, 0.0)
+    masses = xp.where(free & xp.asarray(batch.fixed_center)[:, None], batch.masses, 0.0)[..., None]
+    along = xp.sum(masses * forces, axis=1, keepdims=True)
+    return forces - masses * along / xp.maximum(xp.sum(masses**2, axis=1, keepdims=True), _TINY)
 
 
 # --- measuring ----------------------------------------------------------------------------------------------
