@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from adiabat.config import ConfigManager, from_keywords, from_yaml
+from adiabat.config import ConfigManager, from_keywords, from_mapping, from_yaml
 
 if TYPE_CHECKING:
     from adiabat.atoms.runs import StructuresResult
@@ -187,13 +187,16 @@ def _structures(
     settings: dict[str, Any],
 ) -> StructuresResult:
     sources = [] if config is None else [from_yaml(config)]
-    cfg = ConfigManager([*sources, from_keywords(job, **settings)])
     several = structures if isinstance(structures, Sequence) and not isinstance(structures, str) else [structures]
     from_files = all(isinstance(one, (str, os.PathLike)) for one in several)
+    given: dict[str, Any] = {} if potential is None else {"potential": potential}
+    if from_files:
+        given["structures"] = {"files": [os.fspath(one) for one in several]}
+    cfg = ConfigManager([*sources, from_keywords(job, **settings), from_mapping(given)])
     with tempfile.TemporaryDirectory(prefix="adiabat-") as temporary:
         place = Path(temporary) / "structures" if out is None and not from_files else out
         result = simulate(
-            cfg, job, structures, potential, out=place, time_limit=time_limit, verbosity=-1 if quiet else 0
+            cfg, job, None if from_files else structures, out=place, time_limit=time_limit, verbosity=-1 if quiet else 0
         )
     assert result is not None
     return result if place is out else replace(result, folder=None)
@@ -202,8 +205,7 @@ def _structures(
 def simulate(
     cfg: ConfigManager,
     job: Literal["relax", "md"],
-    structures: Any,
-    potential: Any = None,
+    structures: Any = None,
     *,
     out: str | Path | None = None,
     time_limit: float | None = None,
@@ -221,7 +223,6 @@ def simulate(
         cfg,
         job,
         structures,
-        potential,
         out=None if out is None else Path(out),
         time_limit=time_limit,
         show_config=show_config,

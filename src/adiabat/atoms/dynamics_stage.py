@@ -107,6 +107,14 @@ class DynamicsStage(Stage):
         grown: Batch = self.dynamics.model.grow(systems, outgrown)
         return grown
 
+    def room(self, systems: Batch) -> Any:
+        """How large the neighbor lists are."""
+        return self.dynamics.model.room(systems)
+
+    def with_room(self, systems: Batch, room: Any) -> Batch:
+        """Neighbor lists as large as that."""
+        return self.dynamics.model.with_room(systems, room)
+
     def as_batch(self, state: State) -> Batch:
         """What hooks see."""
         return as_batch(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,6 +44,7 @@ class SizeAwareSampler:
         max_batch_size: how many systems are under way at once.
         count_edges: the edges of a system, for a data set without `get_metadata`.
         fields: the user's own fields of the batches; by default those that the systems have.
+        without: systems that are not handed out.
 
     Raises:
         InputError: a limit is no positive integer, edges are limited and not known, or a system exceeds a limit alone.
@@ -58,6 +59,7 @@ class SizeAwareSampler:
         *,
         count_edges: Callable[[AtomicData], int] | None = None,
         fields: UserFields | None = None,
+        without: Collection[int] = (),
     ) -> None:
         limits = {"max_atoms": max_atoms, "max_edges": max_edges, "max_batch_size": max_batch_size}
         for name, limit in limits.items():
@@ -70,6 +72,7 @@ class SizeAwareSampler:
         if fields is None and not hasattr(dataset, "get_metadata"):
             self.fields = fields_of(self._systems())
         self._taken = np.zeros(len(dataset), bool)
+        self._taken[list(without)] = True
         self._queue()
 
     # --- asking ---------------------------------------------------------------------------------------------

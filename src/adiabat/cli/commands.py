@@ -159,7 +159,12 @@ COMMANDS: dict[str, Command] = {
             Option("--steps", "steps of a structure, at most (default 5000)", "N", setting="relax.n_steps"),
             Option("--method", "fire (default), fire2, gradient-descent", "KIND", setting="relax.kind"),
             Option("--cell", "relax the cells too", setting="relax.cell"),
-            Option("--pressure", "from outside, on cells that relax (default 0)", "GPA", setting="relax.cell.pressure"),
+            Option(
+                "--pressure",
+                "from outside, on cells, which then relax (default 0)",
+                "GPA",
+                setting="relax.cell.pressure",
+            ),
             *_STRUCTURE_OPTIONS,
         ),
         takes_settings=True,

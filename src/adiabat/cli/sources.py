@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from adiabat.cli.arguments import Arguments
@@ -11,10 +12,10 @@ from adiabat.errors import InputError
 __all__ = ["configuration", "print_configuration", "run_folder"]
 
 
-def configuration(arguments: Arguments, *below: Node) -> ConfigManager:
-    """The sources in their order: those `below`, the files of `--config`, the flags."""
+def configuration(arguments: Arguments, *below: Node, above: Sequence[Node] = ()) -> ConfigManager:
+    """The sources in their order: those `below`, the files of `--config`, the flags, those `above`."""
     files = [from_yaml(path) for path in arguments.options.get("config", ())]
-    return ConfigManager([*below, *files, from_flags(arguments.settings)])
+    return ConfigManager([*below, *files, from_flags(arguments.settings), *above])
 
 
 def print_configuration(cfg: ConfigManager) -> None:

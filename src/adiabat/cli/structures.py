@@ -7,6 +7,7 @@ from typing import Literal
 from adiabat.cli.arguments import Arguments
 from adiabat.cli.process import prepare
 from adiabat.cli.sources import configuration, print_configuration
+from adiabat.config import from_mapping
 
 __all__ = ["md", "relax"]
 
@@ -25,14 +26,13 @@ def md(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments, job: Literal["relax", "md"]) -> int:
-    cfg = configuration(arguments)
+    cfg = configuration(arguments, above=[from_mapping({"structures": {"files": arguments.positionals}})])
     prepare(arguments.options.get("devices"))
     from adiabat.runs import simulate
 
     result = simulate(
         cfg,
         job,
-        arguments.positionals,
         out=arguments.options.get("out"),
         time_limit=arguments.options.get("time_limit"),
         verbosity=arguments.verbosity,

@@ -111,6 +111,11 @@ class ConfigManager:
         setting = Setting(name, tuple[Any, ...], None, SettingInfo(kind=family))
         return self._reader.kinds(path, self._nodes(path), setting, default, wired=wired)
 
+    def origin_of(self, name: str) -> str:
+        """Where the highest source that says something at `name` is: a flag, a line of a file; '' if none does."""
+        nodes = [node for node in self._nodes(self._join(name)) if not _is_empty(node)]
+        return str(_innermost(nodes[-1]).origin) if nodes else ""
+
     def kind_of(self, name: str) -> str:
         """What the kind chosen by `get_module` at `name` is called, as in `--show-config`; '' before."""
         record = self._reader.records.get(f"{self._join(name)}.kind")
@@ -173,6 +178,13 @@ class ConfigManager:
                 self._collect_unknown(child, f"{path}.{name}" if path else name, unknown)
         elif path not in self._reader.sections and not (inside and _is_empty(node)):
             unknown.append((path, node))
+
+
+def _innermost(node: Node) -> Node:
+    """The first value below a node, whose origin says more than that of the section around it."""
+    while node.children:
+        node = next(iter(node.children.values()))
+    return node
 
 
 def _unknown(path: str, node: Node, known: list[str]) -> str:

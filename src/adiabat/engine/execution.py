@@ -301,6 +301,23 @@ class Execution(Occupancy):
         self.programs = self.programs.anew()
         self._tell("grown", "arrays that were too small for a step have grown; it is done again")
 
+    def room(self, systems: PyTree) -> dict[str, Any]:
+        """How large the arrays of these systems have grown, by the sub-stages that can tell."""
+        groups = sharing_compute(self.stage.sub_stages)
+        found = {group[0].label: group[0].stage.room(systems) for group in groups}
+        return {label: room for label, room in found.items() if room is not None}
+
+    def make_room(self, rooms: Mapping[str, Any]) -> None:
+        """Arrays as large as those of which `room` told, for systems that take the place of the present ones."""
+        systems = self._state.systems
+        with tracing_scope():
+            for sub in self.stage.sub_stages:
+                if sub.label in rooms:
+                    systems = sub.stage.with_room(systems, rooms[sub.label])
+            self._set(self._state.replace(systems=strongly_typed(systems)))
+        self.committed = self._state
+        self.programs = self.programs.anew()
+
     def grown(self) -> bool:
         """Whether the candidate of the step at hand does not fit into its arrays, which then have grown."""
         grown = bool(self._too_large(self._state.systems).any())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,13 @@ class Job(abc.ABC):
         folder = self.folder
         made = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
         summary = folder.read_summary()
+        log_size = folder.log.stat().st_size if folder.log.exists() else 0
         with folder.owned(self._identity), SignalHandler() as signals:
             self.log = RunLog(folder.log, append=self.resumes)
             try:
                 self.prepare(signals)
             except InputError:
-                _leave_as_found(folder, made, summary)
+                _leave_as_found(folder, made, summary, log_size)
                 raise
             except BaseException as error:
                 status, reason = _ending(error)
@@ -78,7 +81,13 @@ class Job(abc.ABC):
             status, reason = _ending(error)
             raise
         finally:
-            self.folder.write_summary(self.conclude(status, reason))
+            try:
+                summary = self.conclude(status, reason)
+            except BaseException as error:
+                status, reason = _ending(error)
+                self.folder.write_summary({**self.folder.read_summary(), "status": status, "reason": reason})
+                raise
+            self.folder.write_summary(summary)
 
 
 def _ending(error: BaseException) -> tuple[str, str]:
@@ -88,12 +97,16 @@ def _ending(error: BaseException) -> tuple[str, str]:
     return "failed", str(error) if isinstance(error, AdiabatError) else f"{type(error).__name__}: {error}"
 
 
-def _leave_as_found(folder: RunFolder, made: Sequence[Path], summary: dict[str, Any]) -> None:
-    """What is refused writes nothing: remove what was made, or put the summary back."""
+def _leave_as_found(folder: RunFolder, made: Sequence[Path], summary: dict[str, Any], log_size: int) -> None:
+    """What is refused writes nothing: remove what was made, or put the summary and the log back."""
     if made:
-        shutil.rmtree(made[-1])
+        shutil.rmtree(folder.path)
+        for parent in made[1:]:  # unless another run has come in meanwhile
+            with suppress(OSError):
+                parent.rmdir()
     elif summary:
         folder.write_summary(summary)
+        os.truncate(folder.log, log_size)
     else:  # the folder was there, and empty
         for file in (folder.log, folder.summary):
             file.unlink(missing_ok=True)

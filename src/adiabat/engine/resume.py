@@ -146,6 +146,9 @@ def _intact(checkpoints: Checkpoints, path: Path, tell: Tell) -> Saved | None:
 
 def _put(execution: Execution, saved: Saved, signature: Mapping[str, Any], renew: Collection[str]) -> None:
     """Restore a checkpoint, or refuse it in one sentence."""
+    rooms = saved.manifest.get("room", {})
+    if rooms and rooms != json.loads(json.dumps(execution.room(execution.state.systems))):
+        execution.make_room(rooms)
     parts = execution.stage.renewable()
     renewed = [part for part in parts if part.name in renew]
     # Of a sub-stage that was not reached nothing is saved that could contradict a setting.

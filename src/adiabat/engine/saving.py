@@ -98,6 +98,7 @@ class Saver:
         assert self.checkpoints is not None
         manifest = {
             "signature": self._signature,
+            "room": self._execution.room(state.systems),
             "surroundings": surroundings(),
             "timings": self._execution.timings.as_dict(),
             "populated": list(state.own),

@@ -118,6 +118,16 @@ class Stage(abc.ABC):
         del outgrown
         return systems
 
+    def room(self, systems: PyTree) -> Any:
+        """How large the arrays have grown, as JSON can hold it, for checkpoints; None if they never do."""
+        del systems
+        return None
+
+    def with_room(self, systems: PyTree, room: Any) -> PyTree:
+        """`systems` in arrays as large as those of which `room` told. Runs on the host."""
+        del room
+        return systems
+
     def as_batch(self, state: State) -> Any:
         """What hook objects are given; default: the state."""
         return state

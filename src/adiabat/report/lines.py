@@ -11,6 +11,16 @@ Summary = Mapping[str, Any]
 """The contents of a run's ``summary.json``; whatever is missing is left out of the table."""
 
 
+def kind_of(summary: Summary) -> str:
+    """What a run did: energy, relax or md; also while it is running, when only its identity is written."""
+    return str(summary.get("kind") or (summary.get("identity") or {}).get("kind") or "energy")
+
+
+def is_of_structures(summary: Summary) -> bool:
+    """Whether it is a run of many structures."""
+    return kind_of(summary) in ("relax", "md")
+
+
 class Line(NamedTuple):
     """A line of the table: what, how much, and a remark."""
 

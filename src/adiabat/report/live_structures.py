@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from adiabat.report.live_line import LiveLine
@@ -29,6 +30,7 @@ class LiveStructures(LiveLine):
         super().__init__(console, **options)
         self._tally = tally
         self._last: Any = None
+        self._first: Any = None
 
     def on_progress(self, step: int, driver: Any) -> None:
         """Look at the tally."""
@@ -36,6 +38,7 @@ class LiveStructures(LiveLine):
         now = self._tally.progress()
         with self._lock:
             self._last = now
+            self._first = self._first or now
         self.progressed()
 
     def parts(self) -> list[str]:
@@ -51,9 +54,11 @@ class LiveStructures(LiveLine):
             parts.append(f"{compact(now.steps_per_second)} steps/s")
             parts.append(f"{compact(now.atom_steps_per_second)} atom-steps/s")
         parts.append(f"slots {100 * now.occupancy:.0f} % full")
-        ended = total - counts["active"] - counts["queued"]
-        if 0 < ended < total and now.seconds > 0:
-            parts.append(f"about {duration(now.seconds / ended * (total - ended))} left")
+        # From the first look on: before it programs were compiled, or an earlier process did the work.
+        ended, ended_then = _ended(counts), _ended(self._first.counts)
+        seconds = now.seconds - self._first.seconds
+        if ended_then < ended < total and seconds > 0:
+            parts.append(f"about {duration(seconds / (ended - ended_then) * (total - ended))} left")
         return parts
 
     def position(self) -> tuple[int | None, int]:
@@ -61,8 +66,11 @@ class LiveStructures(LiveLine):
         if self._last is None:
             return None, 0
         counts = self._last.counts
-        total = sum(counts.values())
-        return total, total - counts["active"] - counts["queued"]
+        return sum(counts.values()), _ended(counts)
+
+
+def _ended(counts: Mapping[str, int]) -> int:
+    return sum(counts.values()) - counts["active"] - counts["queued"]
 
 
 def compact(number: float) -> str:

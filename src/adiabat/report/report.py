@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adiabat.errors import InputError
-from adiabat.report.lines import Summary
+from adiabat.report.lines import Summary, is_of_structures
 from adiabat.report.metrics import read_metrics
 from adiabat.report.plots import plot_run
 from adiabat.report.structures_plot import plot_structures, read_courses
@@ -47,7 +47,7 @@ def draw_plots(folder: Path | str, summary: Summary) -> list[Path]:
     None for a run that has not written any energies yet.
     """
     folder = Path(folder)
-    if summary.get("kind") in ("relax", "md"):
+    if is_of_structures(summary):
         return _draw_structures(folder)
     metrics = {stage: read_metrics(folder / "metrics" / f"{stage}.csv") for stage in ("train", "evaluate")}
     if not any("energy" in columns for columns in metrics.values()):

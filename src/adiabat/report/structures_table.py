@@ -22,7 +22,7 @@ def structures_sections(summary: Summary, folder: Path | str | None) -> list[lis
 
 
 def failures(summary: Summary) -> str:
-    """What a run ends with if it did not do all that was asked of it: "3 of 100 structures failed"; else nothing."""
+    """What a run ends with if it did not do all that was asked of it: "of 100 structures 3 failed"; else nothing."""
     counts = summary.get("outcomes") or {}
     words = {"failed": "failed", "unfinished": "did not converge", "active": "are under way", "queued": "are waiting"}
     said = [f"{counts[name]} {word}" for name, word in words.items() if counts.get(name)]
@@ -34,7 +34,7 @@ def _outcomes(summary: Summary) -> list[Line]:
     total = summary.get("structures")
     lines = [Line("potential", str(summary["potential"]))] if summary.get("potential") else []
     for name, remark in REMARKS.items():
-        if counts.get(name) or name == "done":
+        if counts.get(name) or (name == "done" and counts):
             lines.append(Line(name, f"{counts.get(name, 0)} of {total}", remark))
     lines += [Line("", f"structure {system}", reason) for system, reason in (summary.get("failures") or {}).items()]
     return lines

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adiabat.report.energy_table import energy_sections
-from adiabat.report.lines import Line, Summary
+from adiabat.report.lines import Line, Summary, is_of_structures, kind_of
 from adiabat.report.structures_table import structures_sections
 
 
@@ -57,11 +57,11 @@ def format_table(summary: Summary, folder: Path | str | None = None) -> str:
 
 
 def _title(summary: Summary) -> str:
-    name, status = summary.get("name", "energy"), summary.get("status", "finished")
+    name, status = summary.get("name", kind_of(summary)), summary.get("status", "finished")
     reason = f": {summary['reason']}" if summary.get("reason") else ""
     return f"{name}" if status == "finished" else f"{name}, {status}{reason}"
 
 
 def _sections(summary: Summary, folder: Path | str | None) -> list[list[Line]]:
-    kind = structures_sections if summary.get("kind") in ("relax", "md") else energy_sections
+    kind = structures_sections if is_of_structures(summary) else energy_sections
     return [section for section in kind(summary, folder) if section]

@@ -2,21 +2,27 @@
 
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.lj import LennardJones
-from ase.io import read
+from ase.io import read, write
 from ase.optimize import FIRE
 from records import logged
 
 import adiabat
+from adiabat.atoms import FromFunction
 from adiabat.atoms.buckets import CostModel, plan_buckets
 from adiabat.atoms.runs import run_structures
+from adiabat.atoms.runs.structure_set import structures_from
 from adiabat.config import ConfigManager, from_keywords
 from adiabat.engine import AbstractCallback, StopRun
-from adiabat.errors import InputError, Interrupted
+from adiabat.errors import InputError, Interrupted, OutputError
+from adiabat.io import RunFolder
 from adiabat.report import run_report
 
 CHAIN = [
@@ -188,3 +194,92 @@ def test_the_report_is_made_again_from_the_files(whole, capsys):
     assert summary["outcomes"] == whole.summary["outcomes"]
     assert "6 of 6" in capsys.readouterr().out
     assert picture.stat().st_size > 10_000
+
+
+def test_lists_that_have_grown_are_as_large_when_a_run_goes_on(tmp_path):
+    """The first structure needs room for few neighbors, the one that enters first for many."""
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
+    rng = np.random.default_rng(0)
+    structures = [Atoms(f"Ar{n}", 3.7 * grid[:n] + rng.normal(scale=0.05, size=(n, 3))) for n in (4, 60)]
+    potential = {"kind": "lennard-jones", "search": "list"}
+    settings = {"potential": potential, "steps": 40, "fmax": 1e-9, "batch_size": 1}
+    straight = adiabat.relax(structures, out=tmp_path / "straight", **settings)
+    assert "have grown" in (tmp_path / "straight" / "log.txt").read_text()
+    with pytest.raises(Interrupted):
+        cfg = ConfigManager([from_keywords("relax", **settings)])
+        run_structures(cfg, "relax", structures, out=tmp_path / "cut", callbacks=[Stop(3)])
+    resumed = adiabat.relax(structures, out=tmp_path / "cut", **settings)
+    assert resumed.rows == straight.rows
+    assert adiabat.relax(structures, out=tmp_path / "cut", **settings).rows == straight.rows, "finished before"
+
+
+def test_what_is_given_goes_before_the_files_of_a_configuration(argon, whole, tmp_path):
+    other = tmp_path / "other.extxyz"
+    write(other, read(argon, "0"))
+    result = adiabat.relax(other, config=whole.folder / "config.yaml", out=tmp_path / "run", stages=CHAIN[:1])
+    assert len(result.rows) == 1
+
+
+def test_velocities_are_drawn_for_each_structure_by_itself(argon):
+    still, moving = read(argon, "0"), read(argon, "1")
+    moving.set_velocities(np.full((len(moving), 3), 1e-3))
+    given = moving.get_velocities()
+    alone, both = (
+        adiabat.md(structures, "lennard-jones", temperature=20, steps=1, dt=1e-6)
+        for structures in ([still], [still, moving])
+    )
+    np.testing.assert_allclose(both.to_ase()[0].get_velocities(), alone.to_ase()[0].get_velocities(), rtol=1e-12)
+    np.testing.assert_allclose(both.to_ase()[1].get_velocities(), given, rtol=1e-3)
+
+
+def test_what_a_run_depends_on_is_in_its_fingerprint(argon):
+    atoms = read(argon, "0")
+    plain = structures_from(atoms)
+    held = structures_from(atoms, fixed_center=True)
+    atoms.set_array("sites", atoms.positions + 0.1)
+    other = atoms.copy()
+    other.arrays["sites"] += 0.1
+    one, two = (replace(structures_from(each), fields=frozenset({"sites"})) for each in (atoms, other))
+    assert len({each.digest for each in (plain, held, one, two)}) == 4
+
+
+def test_functions_without_a_name_do_not_go_on(argon, tmp_path):
+    def once(factor):
+        potential = FromFunction(lambda positions: factor * jnp.sum(positions**2))
+        return adiabat.relax(read(argon, "0"), potential, out=tmp_path / "run", steps=3)
+
+    once(1.0)
+    with pytest.raises(InputError, match=r"potential\.energy is what it was then cannot be told"):
+        once(3.0)
+
+
+def test_unusable_structures_make_no_room_for_themselves(argon, tmp_path):
+    large = Atoms("Fe40", np.arange(120.0).reshape(40, 3))
+    result = run([read(argon, "0"), large], tmp_path / "run", fmax=0.1)
+    assert [bucket["n_slot_atoms"] for bucket in result.summary["buckets"]] == [8]
+    assert result.outcomes == ["done", "failed"]
+
+
+def test_a_failure_at_the_end_is_in_the_summary(argon, tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("adiabat.atoms.runs.run.write_results", fails)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run(argon, tmp_path / "run", fmax=0.1)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["reason"]) == ("failed", "the disk is full")
+
+
+def test_what_is_refused_leaves_the_log_alone(argon, whole):
+    before = (whole.folder / "log.txt").read_bytes()
+    with pytest.raises(InputError):
+        run(argon, whole.folder, stages=CHAIN[:2])
+    assert (whole.folder / "log.txt").read_bytes() == before
+
+
+def test_a_report_of_a_run_that_was_killed(tmp_path, capsys):
+    with RunFolder(tmp_path / "run").owned({"kind": "relax", "structures": "6", "seed": 0}):
+        run_report(tmp_path / "run")
+    said = capsys.readouterr().out
+    assert said.startswith("relax, running")

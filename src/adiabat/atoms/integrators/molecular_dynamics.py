@@ -13,6 +13,7 @@ from adiabat.atoms.dynamics import BaseDynamics
 from adiabat.atoms.integrators.maxwell_boltzmann import maxwell_boltzmann
 from adiabat.atoms.motion import kinetic_energy, moving, temperature, without_center_motion
 from adiabat.atoms.per_system import PerSystem, normalize, varying
+from adiabat.config import setting
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -28,6 +29,8 @@ class MolecularDynamics(BaseDynamics):
         help="velocities are drawn at this temperature on entering; null: they are kept",
     )
 
+    only_at_rest: bool = setting(False, help="velocities are drawn only for systems in which nothing moves")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         normalize(self)
@@ -35,7 +38,9 @@ class MolecularDynamics(BaseDynamics):
     def init(self, batch: Batch) -> Batch:
         """The batch with velocities drawn if asked for, and fixed atoms and fixed centres at rest."""
         if self.initial_temperature is not None:
-            batch = maxwell_boltzmann(batch, self.initial_temperature)
+            drawn = maxwell_boltzmann(batch, self.initial_temperature)
+            draw = ~jnp.any(batch.velocities != 0, axis=(1, 2)) | (not self.only_at_rest)
+            batch = batch.replace(velocities=jnp.where(draw[:, None, None], drawn.velocities, batch.velocities))
         velocities = jnp.where(moving(batch)[..., None], batch.velocities, 0.0)
         return batch.replace(velocities=without_center_motion(batch, velocities), own={})
 

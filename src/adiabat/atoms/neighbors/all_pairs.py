@@ -126,6 +126,15 @@ class AllPairs:
                 images = union(images, image_set(more))
         return self.resized(images)
 
+    @property
+    def room(self) -> Any:
+        """The images as JSON can hold them."""
+        return self.sizes
+
+    def with_room(self, room: Any) -> AllPairs:
+        """With the images that another search told as its `room`."""
+        return self.resized(None if room is None else tuple(map(tuple, room)))
+
     def resized(self, sizes: ImageSet | None) -> AllPairs:
         """With other images, such as those of a list that has grown."""
         return replace(self, outgrown=np.zeros_like(self.outgrown), sizes=sizes)

@@ -140,6 +140,15 @@ class NeighborList:
             sizes=sizes,
         )
 
+    @property
+    def room(self) -> Any:
+        """The sizes as JSON can hold them."""
+        return self.sizes.as_json()
+
+    def with_room(self, room: Any) -> NeighborList:
+        """With sizes that another list told as its `room`."""
+        return self.resized(Sizes.from_json(room))
+
     # --- traced ---------------------------------------------------------------------------------------------
 
     @property

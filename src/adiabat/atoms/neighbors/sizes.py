@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import jax
 import numpy as np
@@ -41,6 +43,20 @@ class Sizes:
     def periodic(self) -> bool:
         """Whether any system repeats."""
         return self.images is not None if self.grid is None else self.grid.periodic
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON can hold it, for checkpoints."""
+        return {"neighbors": self.neighbors, "images": self.images, "grid": self.grid}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Sizes:
+        """What `as_json` gave, after a way through JSON."""
+        grid = given["grid"]
+        if grid is not None:
+            cells, occupancy, reach, periodic = grid
+            grid = GridSizes(cells, occupancy, tuple(reach), periodic)
+        images = given["images"]
+        return cls(given["neighbors"], None if images is None else tuple(map(tuple, images)), grid)
 
     def joined(self, other: Sizes) -> Sizes:
         """Room for all that either has room for."""

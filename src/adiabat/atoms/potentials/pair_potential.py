@@ -87,6 +87,14 @@ class PairPotential(Potential):
         later = batch if outgrown is None else outgrown
         return batch.replace(neighbors=_prepared(batch, self).resized(_prepared(later, self).grown(later)))
 
+    def room(self, batch: Batch) -> Any:
+        """Of the pairs and elements."""
+        return _prepared(batch, self).room
+
+    def with_room(self, batch: Batch, room: Any) -> Batch:
+        """The batch with room for as many pairs and elements."""
+        return batch.replace(neighbors=_prepared(batch, self).with_room(room))
+
     # --- traced ---------------------------------------------------------------------------------------------
 
     def outgrown(self, batch: Batch) -> Bool[Array, " S"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,15 @@ class PairSource:
         """With room for what the systems of the batch need now besides; on the host."""
         search = self.search.grown(batch) if np.any(self.search.outgrown) else self.search
         return PairSource(search, tuple(sorted({*self.elements, *elements_in(batch)})))
+
+    @property
+    def room(self) -> Any:
+        """Sizes and elements as JSON can hold them."""
+        return {"search": self.search.room, "elements": self.elements}
+
+    def with_room(self, room: Any) -> PairSource:
+        """With the room that another one told; on the host."""
+        return PairSource(self.search.with_room(room["search"]), tuple(room["elements"]))
 
     def resized(self, other: PairSource) -> PairSource:
         """As if there had been the room of the other one from the start; on the host."""

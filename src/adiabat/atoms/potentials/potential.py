@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -74,6 +74,16 @@ class Potential(abc.ABC):
         Without `outgrown` it is the batch itself that lacks room.
         """
         del outgrown
+        return batch
+
+    def room(self, batch: Batch) -> Any:
+        """How much room there is for what can grow, as JSON can hold it; None if nothing grows. On the host."""
+        del batch
+        return None
+
+    def with_room(self, batch: Batch, room: Any) -> Batch:
+        """The batch with the `room` that another one of the same slots has; on the host."""
+        del room
         return batch
 
     def __add__(self, other: Potential) -> SumOfPotentials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
@@ -80,6 +81,15 @@ class SumOfPotentials(Potential):
         later = self._own(batch if outgrown is None else outgrown)
         grown = [term.grow(*batches) for term, *batches in zip(self.terms, self._own(batch), later, strict=True)]
         return batch.replace(neighbors=tuple(own.neighbors for own in grown))
+
+    def room(self, batch: Batch) -> Any:
+        """Of each term."""
+        return [term.room(own) for term, own in zip(self.terms, self._own(batch), strict=True)]
+
+    def with_room(self, batch: Batch, room: Any) -> Batch:
+        """The batch with as much room for each term."""
+        parts = zip(self.terms, self._own(batch), room, strict=True)
+        return batch.replace(neighbors=tuple(term.with_room(own, each).neighbors for term, own, each in parts))
 
     def _own(self, batch: Batch) -> list[Batch]:
         """The batch as each term sees it, with what that one keeps in ``neighbors``."""

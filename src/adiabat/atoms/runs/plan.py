@@ -83,22 +83,20 @@ class StructurePlan:
         return {"kind": self.job, "structures": f"{n} structures {digest}", "seed": self.seed}
 
 
-def plan_structures(cfg: ConfigManager, job: JobKind, given: Any, potential: Any = None) -> StructurePlan:
+def plan_structures(cfg: ConfigManager, job: JobKind, given: Any = None) -> StructurePlan:
     """Read the configuration, the structures and all there is to do; nothing is computed and nothing written.
 
     Args:
         cfg: all settings.
         job: what is done by default: relax, or md.
         given: structures as `structures_from` takes them; None: the files of the configuration.
-        potential: a kind, or a `Potential`; None: what the configuration says.
 
     Raises:
         InputError: anything that is wrong with the input, one clear sentence.
     """
     seed = cfg.get("seed", int, 0, min=0, max=2**64 - 1, help="seed of all random numbers")
-    section = cfg.get("structures", _with_files(given))
-    default = {} if potential is None else {"default": potential}
-    chosen = cfg.get_module("potential", family="potentials", **default)
+    section = cfg.get("structures", StructuresConfig)
+    chosen = cfg.get_module("potential", family="potentials")
     if not isinstance(chosen, Potential):
         raise InputError(f"the potential is {type(chosen).__name__}; expected one such as lennard-jones")
     batch = cfg.get("batch", BatchConfig)
@@ -107,39 +105,33 @@ def plan_structures(cfg: ConfigManager, job: JobKind, given: Any, potential: Any
     if given is None and not section.files:
         raise InputError("no structures given: expected files, such as structures.extxyz")
     structures = structures_from(
-        section.files if given is None or section.files else given,
+        section.files if given is None else given,
         strict=section.strict,
         fixed_center=section.fixed_center,
     )
     structures = replace(structures, fields=chosen.reads)
     _look_at(structures, chosen, chain, strict=section.strict)
-    stages = FusedStage(list(enumerate(_with_velocities(chain, structures))))
-    sizes = [data.n_atoms for data in structures.inputs]
-    names = [structures.source(index) or f"structure {index}" for index in range(len(structures))]
+    stages = FusedStage(list(enumerate(_with_velocities(chain))))
+    usable = [index for index in range(len(structures)) if index not in structures.problems]
     plan = plan_buckets(
-        sizes,
+        [structures.inputs[index].n_atoms for index in usable],
         max_batch_size=batch.max_batch_size,
         max_atoms=batch.max_atoms,
         max_buckets=batch.max_buckets,
-        names=names,
+        names=[structures.source(index) or f"structure {index}" for index in usable],
     )
     return StructurePlan(job, structures, chosen, stages, plan, record, seed)
-
-
-def _with_files(given: Any) -> StructuresConfig:
-    """The section whose files are those that were given, if those are files."""
-    several = [given] if isinstance(given, str) or hasattr(given, "__fspath__") else given
-    if isinstance(several, (list, tuple)) and all(
-        isinstance(one, str) or hasattr(one, "__fspath__") for one in several
-    ):
-        return StructuresConfig(files=tuple(str(one) for one in several))
-    return StructuresConfig()
 
 
 def _chain(cfg: ConfigManager, job: JobKind, potential: Potential) -> tuple[BaseDynamics, ...]:
     """The stages that each structure goes through: those that are listed, or one, named after the job."""
     listed = cfg.get_modules("stages", (), family="dynamics", model=potential)
     if listed:
+        other = cfg.origin_of(job)
+        if other:
+            raise InputError(
+                f"{other}: the stages are listed, each with its settings; '{job}' is for a run of one stage"
+            )
         chain = listed
     elif job == "relax":
         default = FIRE(potential, fmax=RELAX_FMAX, n_steps=RELAX_STEPS)
@@ -176,15 +168,10 @@ def _look_at(structures: StructureSet, potential: Potential, chain: tuple[BaseDy
         raise InputError(f"{structures.problems[first]}{more}")
 
 
-def _with_velocities(chain: tuple[BaseDynamics, ...], structures: StructureSet) -> tuple[BaseDynamics, ...]:
-    """The chain, whose first dynamics draws velocities if it has a temperature and no structure moves yet."""
+def _with_velocities(chain: tuple[BaseDynamics, ...]) -> tuple[BaseDynamics, ...]:
+    """The chain, whose first dynamics draws velocities, if it has a temperature, where nothing moves yet."""
     first, *others = chain
     temperature = getattr(first, "temperature", None)
-    if (
-        not isinstance(first, MolecularDynamics)
-        or temperature is None
-        or first.initial_temperature is not None
-        or any(data.velocities.any() for data in structures.inputs)
-    ):
+    if not isinstance(first, MolecularDynamics) or temperature is None or first.initial_temperature is not None:
         return chain
-    return (replace(first, initial_temperature=temperature), *others)
+    return (replace(first, initial_temperature=temperature, only_at_rest=True), *others)

@@ -77,9 +77,10 @@ class StructuresResult:
 
 
 def gathered(
-    structures: StructureSet, ledger: Ledger, sink: Sink
+    structures: StructureSet, ledger: Ledger, sink: Sink, under_way: Mapping[int, tuple[int, str]]
 ) -> tuple[list[dict[str, Any]], list[AtomicData | None]]:
-    """Rows and final structures in input order, from what the ledger knows and the sink holds."""
+    """Rows and final structures in input order, from what the ledger knows and the sink holds; steps and stage of those
+    who are `under_way`, by their index."""
     there = {data.system_id: data for data in sink}
     rows, final = [], []
     for index in range(len(structures)):
@@ -87,14 +88,16 @@ def gathered(
         # Of a run that was cut off between a delivery and the next checkpoint, the ledger has the say.
         closed = ledger.outcome[index] in (Outcome.DONE, Outcome.UNFINISHED, Outcome.FAILED)
         data = data if closed else None
+        ended = int(ledger.steps[index]), ledger.stage(index)
+        steps, stage = ended if closed else under_way.get(index, (0, ""))
         rows.append(
             {
                 "system_id": index,
                 "source": structures.source(index),
                 "outcome": str(Outcome(int(ledger.outcome[index]))),
                 "reason": ledger.reason(index),
-                "stage": ledger.stage(index),
-                "steps": int(ledger.steps[index]),
+                "stage": stage,
+                "steps": steps,
                 "energy": None if data is None else data.energy,
                 "fmax": None if data is None else data.info.get("fmax"),
             }
@@ -138,7 +141,9 @@ def read_results(folder: Path) -> list[dict[str, str]]:
 def _frames(rows: Sequence[Mapping[str, Any]], final: Sequence[AtomicData | None]) -> Iterator[str]:
     for row, data in zip(rows, final, strict=True):
         if data is not None:
-            yield extxyz_text(data, {name: row[name] for name in COLUMNS if row[name] is not None and name != "energy"})
+            yield extxyz_text(
+                data, {name: row[name] for name in COLUMNS if row[name] not in (None, "") and name != "energy"}
+            )
 
 
 def _with_inputs(data: AtomicData, given: AtomicData) -> AtomicData:

@@ -30,7 +30,7 @@ from adiabat.engine import (
     SignalHandler,
     surroundings,
 )
-from adiabat.errors import Interrupted
+from adiabat.errors import InputError, Interrupted
 from adiabat.io import RunFolder
 
 __all__ = ["run_structures"]
@@ -44,8 +44,7 @@ FINISHED_BEFORE = "the run was finished before; name another folder to do it aga
 def run_structures(
     cfg: ConfigManager,
     job: JobKind,
-    structures: Any,
-    potential: Any = None,
+    structures: Any = None,
     *,
     out: Path | None = None,
     time_limit: float | None = None,
@@ -63,8 +62,6 @@ def run_structures(
         What is done if no chain of stages is listed.
     structures : path, Atoms, AtomicData or sequence of those, optional
         None: the files of the configuration.
-    potential : Potential or str, optional
-        None: what the configuration says.
     out : path, optional
         Run folder; default ``runs/<name of the first file>``.
     time_limit : float, optional
@@ -81,13 +78,19 @@ def run_structures(
     InputError, OutputError, Interrupted
         Whatever ends a run early; ``summary.json`` says so too.
     """
-    plan = plan_structures(cfg, job, structures, potential)
+    plan = plan_structures(cfg, job, structures)
     cfg.finalize()
     if show_config:
         return None
     folder = RunFolder(out or Path("runs") / plan.structures.name)
     settings = {record.path: str(record.value) for record in cfg.resolved() if _decides(record.path)}
+    nameless = sorted(path for path, value in settings.items() if "<lambda>" in value or "<locals>" in value)
     resumes = any(folder.checkpoints.glob("*/*.npz"))
+    if resumes and nameless:
+        raise InputError(
+            f"{folder.path} holds a run, and whether {nameless[0]} is what it was then cannot be told of a function "
+            "without a name of its own: name another folder, or put the function into a module"
+        )
     work = _StructuresJob(folder, cfg.to_yaml(), plan.identity, resumes=resumes)
     work.plan, work.settings, work.time_limit, work.callbacks = plan, settings, time_limit, callbacks
     work.tally = tally or Tally()
@@ -119,7 +122,10 @@ class _StructuresJob(Job):
             self.log.say(f"cannot be used: {problem}")
         self.ledger = Ledger(len(structures))
         self.sink = HDF5Sink(self.folder.path / "structures.h5")
-        self.sampler = SizeAwareSampler(structures, fields=fields_of(structures[i] for i in range(len(structures))))
+        for index, problem in structures.problems.items():
+            self.ledger.refuse(index, problem)
+        fields = fields_of(structures[i] for i in range(len(structures)))
+        self.sampler = SizeAwareSampler(structures, fields=fields, without=structures.problems)
         self.tally.begin([data.n_atoms for data in structures.inputs], self.ledger)
         self._signals = signals
         self.drivers: list[Driver] = []
@@ -127,6 +133,7 @@ class _StructuresJob(Job):
             self.drivers.append(self._driver(bucket))
             if not self.drivers[-1].done:
                 break
+            self.tally.passed(self.drivers[-1])
 
     def run(self) -> str:
         """One bucket after the other."""
@@ -146,7 +153,7 @@ class _StructuresJob(Job):
     def conclude(self, status: str, reason: str) -> dict[str, Any]:
         """results.csv, final.extxyz and the summary."""
         self.sink.close()
-        rows, final = gathered(self.plan.structures, self.ledger, self.sink)
+        rows, final = gathered(self.plan.structures, self.ledger, self.sink, self._under_way())
         write_results(self.folder.path, rows, final)
         plan = self.plan
         summary = {
@@ -165,6 +172,16 @@ class _StructuresJob(Job):
         }
         self.result = StructuresResult(rows, final, summary, self.folder.path)
         return summary
+
+    def _under_way(self) -> dict[int, tuple[int, str]]:
+        """Steps and stage of those who have not ended, by their index."""
+        found = {}
+        for driver in self.drivers:
+            labels, clock = {sub.code: sub.label for sub in driver.stage.sub_stages}, driver.state.clock
+            for system, steps, status in np.stack([clock.system_id, clock.age, clock.status], axis=1).tolist():
+                if system >= 0:
+                    found[system] = steps, labels.get(status, "")
+        return found
 
     def _first_failures(self) -> dict[str, str]:
         """Why the first few of those that failed did, by their index."""

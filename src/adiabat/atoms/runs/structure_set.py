@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adiabat.atoms.ase_conversion import from_ase, read_data
+from adiabat.atoms.ase_conversion import extxyz_text, from_ase, read_data
 from adiabat.atoms.atomic_data import AtomicData
 from adiabat.errors import InputError
 from adiabat.io.structures import UnreadableFrame
@@ -57,7 +57,10 @@ class StructureSet:
         """Note the `InputError` that `check` raises for any structure that could be used so far."""
         for index in range(len(self)):
             if index not in self.problems:
+                data = self.inputs[index]
                 try:
+                    if data.atom_fields or data.system_fields:
+                        extxyz_text(data)  # what cannot be written at the end is found at the beginning
                     check(self[index].replace(system_id=index))
                 except InputError as error:
                     name = self[index].replace(system_id=index).name
@@ -73,7 +76,10 @@ class StructureSet:
         """A fingerprint of all that a run depends on."""
         found = hashlib.sha256()
         for data in self.inputs:
-            for array in (data.numbers, data.positions, data.velocities, data.masses, data.cell, data.pbc, data.fixed):
+            own = [data.numbers, data.positions, data.velocities, data.masses, data.cell, data.pbc, data.fixed]
+            given = {**data.atom_fields, **data.system_fields}
+            fields = [given[name] for name in sorted(self.fields & given.keys())]
+            for array in (*own, np.array(data.fixed_center), *fields):
                 found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:16]
 

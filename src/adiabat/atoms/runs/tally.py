@@ -65,6 +65,11 @@ class Tally(AbstractCallback):
         if self._began is None:
             self._began = time.monotonic()
 
+    def passed(self, driver: Driver) -> None:
+        """A bucket was done by an earlier process."""
+        steps, slot_steps = self._before
+        self._before = steps + driver.step_count, slot_steps + driver.step_count * len(driver.state.clock.age)
+
     def progress(self) -> Progress:
         """As things are now."""
         steps, slot_steps = self._so_far()
