@@ -115,6 +115,9 @@ def test_constrained_forces_are_the_part_that_constraints_leave(batch):
     taken = batch.forces[2] - forces[2]
     assert np.sum(taken * forces[2]) == pytest.approx(0.0, abs=1e-13)
     assert np.isfinite(forces).all()
+    by_numpy = constrained_forces(batch, np)
+    assert isinstance(by_numpy, np.ndarray)
+    np.testing.assert_allclose(by_numpy, forces, rtol=1e-14, atol=1e-16)
 
 
 def test_inverse_masses(batch):

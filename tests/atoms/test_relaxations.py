@@ -8,7 +8,7 @@ import pytest
 from ase.calculators.lj import LennardJones as ASELennardJones
 from ase.optimize import FIRE as ASEFire
 
-from adiabat.atoms import FIRE, ConvergenceHook, MemorySink, SizeAwareSampler, from_ase
+from adiabat.atoms import FIRE, MemorySink, SizeAwareSampler, from_ase
 from adiabat.atoms.fused_stage import FusedStage
 from adiabat.atoms.potentials import LennardJones
 
@@ -44,7 +44,7 @@ def by_ase(atoms):
 def relaxed(structures, slots):
     """All of them in flight, by their index."""
     sink = MemorySink()
-    fire = FIRE(ARGON, convergence_hook=ConvergenceHook.from_fmax(FMAX))
+    fire = FIRE(ARGON, fmax=FMAX)
     sampler = SizeAwareSampler([from_ase(atoms) for atoms in structures])
     fused = FusedStage([(0, fire)], sampler=sampler, sinks=[sink], max_batch_size=slots)
     assert fused.run() is None
@@ -60,6 +60,7 @@ def test_clusters_in_flight_end_in_the_minima_of_ase_after_as_many_steps(slots):
         energy, positions, steps = by_ase(atoms)
         found = sink.find(i)
         assert found.info["steps"] == steps
+        assert found.info["fmax"] == pytest.approx(np.linalg.norm(found.forces, axis=1).max(), rel=1e-12)
         assert found.energy == pytest.approx(energy, abs=1e-9)
         np.testing.assert_allclose(found.positions, positions, atol=1e-6)
 

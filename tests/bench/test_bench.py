@@ -90,11 +90,14 @@ def test_the_table_says_what_was_missed():
         Row("other", "unknown", math.nan, "s", 2.0),
         Row("other", "broken", 1.0, "s", failure="no energy"),
         Row("other", "free", 1.0, "s"),
+        Row("other", "enough", 3.0, "", floor=3.0),
+        Row("other", "too few", 2.0, "", floor=3.0),
     ]
-    assert [row.missed for row in rows] == [False, True, True, True, False]
+    assert [row.missed for row in rows] == [False, True, True, True, False, False, True]
     table = format_table(rows)
-    assert table.count("MISSED") == 3
-    assert table.count(" ok") == 1
+    assert table.count("MISSED") == 4
+    assert table.count(" ok") == 2
+    assert table.count("at least 3") == 2
     assert table.splitlines()[0] == "group"
 
 

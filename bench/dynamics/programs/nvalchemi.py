@@ -114,7 +114,8 @@ def relax(inputs: Inputs) -> Round:
         )
         stage.register_hook(_neighbors(model, 0.0, max_neighbors=LARGEST, method="batch_naive"))
         stage.run()
-        ended = sorted(sink.read().to_data_list(), key=lambda data: int(data.place))
+        # Not `sink.read()`: it fails on neighbor matrices of different widths, which it has stored with the systems.
+        ended = sorted(sink._data_list, key=lambda data: int(data.place))
         return {"positions": torch.cat([data.positions for data in ended]).tolist()}
 
     return run

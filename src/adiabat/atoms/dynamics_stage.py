@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from adiabat.atoms.batch import Batch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Criterion", "DynamicsStage", "fmax"]
 
 
-def fmax(batch: Batch, xp: Any = jnp) -> Float[Array, " S"]:
+def fmax(batch: Batch, xp: Any = jnp) -> Float[Array | np.ndarray, " S"]:
     """The largest force on an atom that can move, in eV/angstrom; constraints taken out. `xp`: as there."""
     return xp.sqrt(xp.max(xp.sum(constrained_forces(batch, xp) ** 2, axis=-1), axis=-1))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from adiabat.atoms.batch import Batch
@@ -17,7 +18,7 @@ from adiabat.units import BOLTZMANN, ENERGY_PER_MASS
 _TINY = 1e-300  # stands for zero in a denominator whose numerator is zero too
 
 
-def moving(batch: Batch, xp: Any = jnp) -> Bool[Array, "S N"]:
+def moving(batch: Batch, xp: Any = jnp) -> Bool[Array | np.ndarray, "S N"]:
     """Which atoms can move: those that are there and not fixed."""
     return xp.asarray(batch.real & ~batch.fixed)
 
@@ -51,7 +52,7 @@ def without_center_motion(batch: Batch, velocities: Float[Array, "S N 3"]) -> Fl
     return jnp.where(free & jnp.asarray(batch.fixed_center)[:, None, None], velocities - of_center, velocities)
 
 
-def constrained_forces(batch: Batch, xp: Any = jnp) -> Float[Array, "S N 3"]:
+def constrained_forces(batch: Batch, xp: Any = jnp) -> Float[Array | np.ndarray, "S N 3"]:
     """Forces in eV/angstrom along which constraints let atoms move: what a relaxation follows and must bring to zero.
 
     Zero on fixed atoms. Where the centre of mass is fixed, the part along which it would move is taken out,

@@ -205,8 +205,8 @@ def test_lists_that_have_grown_are_as_large_when_a_run_goes_on(tmp_path):
     settings = {"potential": potential, "steps": 40, "fmax": 1e-9, "batch_size": 1}
     straight = adiabat.relax(structures, out=tmp_path / "straight", **settings)
     assert "have grown" in (tmp_path / "straight" / "log.txt").read_text()
+    cfg = ConfigManager([from_keywords("relax", **settings)])
     with pytest.raises(Interrupted):
-        cfg = ConfigManager([from_keywords("relax", **settings)])
         run_structures(cfg, "relax", structures, out=tmp_path / "cut", callbacks=[Stop(3)])
     resumed = adiabat.relax(structures, out=tmp_path / "cut", **settings)
     assert resumed.rows == straight.rows
@@ -229,7 +229,7 @@ def test_velocities_are_drawn_for_each_structure_by_itself(argon):
         for structures in ([still], [still, moving])
     )
     np.testing.assert_allclose(both.to_ase()[0].get_velocities(), alone.to_ase()[0].get_velocities(), rtol=1e-12)
-    np.testing.assert_allclose(both.to_ase()[1].get_velocities(), given, rtol=1e-3)
+    np.testing.assert_allclose(both.to_ase()[1].get_velocities(), given, rtol=1e-2)  # friction and noise of 1e-6 fs
 
 
 def test_what_a_run_depends_on_is_in_its_fingerprint(argon):
@@ -245,7 +245,7 @@ def test_what_a_run_depends_on_is_in_its_fingerprint(argon):
 
 def test_functions_without_a_name_do_not_go_on(argon, tmp_path):
     def once(factor):
-        potential = FromFunction(lambda positions: factor * jnp.sum(positions**2))
+        potential = FromFunction(lambda positions, mask: factor * jnp.sum(mask[:, None] * positions**2))
         return adiabat.relax(read(argon, "0"), potential, out=tmp_path / "run", steps=3)
 
     once(1.0)

@@ -110,7 +110,7 @@ class Relaxer(BaseDynamics, abc.ABC):
         return factor[:, None, None] * displacement
 
     def _forces(self, batch: Batch) -> Float[Array, "S M 3"]:
-        forces = constrained_forces(batch)
+        forces = jnp.asarray(constrained_forces(batch))
         return forces if self.cell is None else self.cell.forces(batch, forces)
 
 

@@ -141,9 +141,8 @@ def read_results(folder: Path) -> list[dict[str, str]]:
 def _frames(rows: Sequence[Mapping[str, Any]], final: Sequence[AtomicData | None]) -> Iterator[str]:
     for row, data in zip(rows, final, strict=True):
         if data is not None:
-            yield extxyz_text(
-                data, {name: row[name] for name in COLUMNS if row[name] not in (None, "") and name != "energy"}
-            )
+            said = {name: row[name] for name in COLUMNS if name != "energy" and row[name] not in (None, "")}
+            yield extxyz_text(data, said)
 
 
 def _with_inputs(data: AtomicData, given: AtomicData) -> AtomicData:
