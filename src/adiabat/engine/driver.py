@@ -339,11 +339,8 @@ class Driver:
             in_flight.exchange(self._execution)
 
     def compile(self) -> MemoryUse:
-        """Compile all sub-stages ahead of time. Another thread may do this while the first sub-stage runs.
-
-        Returns:
-            What the largest of these programs takes, for arrays of the size that they have now.
-        """
+        """Compile all sub-stages ahead of time, perhaps in another thread while the first one runs; returns what the
+        largest of these programs takes, for arrays of the size that they have now."""
         with_steps = [sub for sub in self.stage.sub_stages if sub.stage.n_steps != 0]
         return max(map(self._execution.compile, with_steps), key=lambda use: use.total, default=MemoryUse(0, 0, 0))
 

@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 
 from adiabat.engine.compiling import ProgramCache, Tell, tracing_scope
-from adiabat.engine.fused import FusedStage, Renewable, SubStage, sharing_compute
+from adiabat.engine.fused import FusedStage, Renewable, SubStage
+from adiabat.engine.growing import Growing
 from adiabat.engine.memory import MemoryUse, memory_use
-from adiabat.engine.occupancy import Mask, Occupancy
-from adiabat.engine.program import AROUND_COMPUTE, Advanced, Entered, Lookers, require_same, who_outgrew
+from adiabat.engine.occupancy import Mask
+from adiabat.engine.program import AROUND_COMPUTE, Advanced, Entered, Lookers, require_same
 from adiabat.engine.stage import Stage
 from adiabat.engine.state import CONVERGED, FAILED, VACANT, Clock, PyTree, State, strongly_typed
 from adiabat.engine.timings import Timings
@@ -41,7 +42,7 @@ class Chunk(NamedTuple):
     rejected: Mask | None = None
 
 
-class Execution(Occupancy):
+class Execution(Growing):
     """Holds the state, replaces it by what programs make of it, and moves systems from sub-stage to sub-stage."""
 
     def __init__(
@@ -61,7 +62,6 @@ class Execution(Occupancy):
         self.programs = ProgramCache(tell, self.timings, mesh)
         self.entered = False
         self.lookers = Lookers()  # at what is computed for systems that enter
-        self._in_step = False
         clock = Clock.start(seed, size, stage.first_status) if clock is None else clock
         if vacant:  # the slots are to be filled
             nobody = np.full(size, VACANT, np.int32)
@@ -278,56 +278,6 @@ class Execution(Occupancy):
         self._state = self._state.replace(systems=systems)
         self._restart(entering, status=status, system_id=system_id, age=np.array(self._state.clock.age))
         self._tell_all(self._enter({sub: entering & self.members(sub) for sub in self.populated}, came_from=None))
-
-    def grow(self, outgrown: PyTree) -> None:
-        """Larger arrays for the committed systems, where steps from them ended in `outgrown`, which does not fit; all
-        programs are compiled anew. Where there can be no larger ones, the systems that need them fail."""
-        state, too_large = self.committed, self._too_large(outgrown)
-        with tracing_scope():
-            systems = state.systems
-            for group in sharing_compute(self.compiled):
-                systems = group[0].stage.grow(systems, outgrown)
-            systems = strongly_typed(systems)
-        before, after = (
-            (str(jax.tree.structure(tree)), [(x.shape, x.dtype) for x in jax.tree.leaves(tree)])
-            for tree in (state.systems, systems)
-        )
-        self._set(state.replace(systems=systems, scratch=(), metrics={}, rejected=self._nobody))
-        self.committed, self._in_step = self._state, False
-        if before == after:
-            slots = np.flatnonzero(too_large).tolist()
-            self.fail(dict.fromkeys(slots, "it needs more room than there can be made"))
-            return
-        self.programs = self.programs.anew()
-        self._tell("grown", "arrays that were too small for a step have grown; it is done again")
-
-    def room(self, systems: PyTree) -> dict[str, Any]:
-        """How large the arrays of these systems have grown, by the sub-stages that can tell."""
-        groups = sharing_compute(self.stage.sub_stages)
-        found = {group[0].label: group[0].stage.room(systems) for group in groups}
-        return {label: room for label, room in found.items() if room is not None}
-
-    def make_room(self, rooms: Mapping[str, Any]) -> None:
-        """Arrays as large as those of which `room` told, for systems that take the place of the present ones."""
-        systems = self._state.systems
-        with tracing_scope():
-            for sub in self.stage.sub_stages:
-                if sub.label in rooms:
-                    systems = sub.stage.with_room(systems, rooms[sub.label])
-            self._set(self._state.replace(systems=strongly_typed(systems)))
-        self.committed = self._state
-        self.programs = self.programs.anew()
-
-    def grown(self) -> bool:
-        """Whether the candidate of the step at hand does not fit into its arrays, which then have grown."""
-        grown = bool(self._too_large(self._state.systems).any())
-        if grown:
-            self.grow(self._state.systems)
-        return grown
-
-    def _too_large(self, systems: PyTree) -> Mask:
-        outgrown = who_outgrew(self.compiled, systems)
-        return self._nobody if outgrown is None else np.asarray(outgrown) & self.moving
 
     def _enter(
         self, entering: Mapping[SubStage, Mask], came_from: Int[np.ndarray, " S"] | None
