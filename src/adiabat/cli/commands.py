@@ -33,6 +33,8 @@ class Command:
     examples: tuple[str, ...] = ()
 
 
+_SEED = Option("--seed", "of the random numbers (default 0)", "N", setting="seed")
+
 COMMON = (
     Option("--verbose", "say more", letter="-v"),
     Option("--quiet", "say only what goes wrong", letter="-q"),
@@ -65,7 +67,7 @@ _STRUCTURE_OPTIONS = (
     ),
     Option("--batch-size", "most structures under way at once (default 64)", "N", setting="batch.max_batch_size"),
     Option("--strict", "stop before all else if one structure cannot be used", setting="structures.strict"),
-    Option("--seed", "of the random numbers (default 0)", "N", setting="seed"),
+    _SEED,
     Option("--out", "folder of the run (default runs/<name of the file>); an existing run is resumed", "FOLDER"),
     *_RUN_OPTIONS,
 )
@@ -112,7 +114,7 @@ COMMANDS: dict[str, Command] = {
                 "E",
                 setting="evaluate.error",
             ),
-            Option("--seed", "of the random numbers (default 0)", "N", setting="seed"),
+            _SEED,
             Option("--out", "folder of the run (default runs/<name>); an existing run is resumed", "FOLDER"),
             Option(
                 "--reset-optimizer",

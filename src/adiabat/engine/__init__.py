@@ -1,6 +1,15 @@
 """The loop every simulation runs on. It knows no physics."""
 
-from adiabat.engine.callbacks import AbstractCallback, Hook, HookStageEnum, MetricRow, Rows, StopRun, checked_frequency
+from adiabat.engine.callbacks import (
+    AbstractCallback,
+    Hook,
+    HookStageEnum,
+    MetricRow,
+    Rows,
+    StopRun,
+    WritingCallback,
+    checked_frequency,
+)
 from adiabat.engine.checkpoint import CheckpointDamaged, Checkpoints
 from adiabat.engine.driver import Driver
 from adiabat.engine.fused import FusedStage
@@ -41,6 +50,7 @@ __all__ = [
     "Stage",
     "State",
     "StopRun",
+    "WritingCallback",
     "checked_frequency",
     "over_systems",
     "surroundings",

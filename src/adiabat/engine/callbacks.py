@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -14,7 +15,16 @@ from adiabat.errors import InputError
 if TYPE_CHECKING:
     from adiabat.engine.driver import Driver
 
-__all__ = ["AbstractCallback", "Hook", "HookStageEnum", "MetricRow", "Rows", "StopRun", "checked_frequency"]
+__all__ = [
+    "AbstractCallback",
+    "Hook",
+    "HookStageEnum",
+    "MetricRow",
+    "Rows",
+    "StopRun",
+    "WritingCallback",
+    "checked_frequency",
+]
 
 LogData = dict[str, Any]
 
@@ -149,3 +159,30 @@ class AbstractCallback:
         Kinds: compile_started, compile_finished, stage_entered, stage_left, rejection, checkpoint,
         checkpoint_damaged, resumed, interrupted, failure, grown.
         """
+
+
+class WritingCallback(AbstractCallback, abc.ABC):
+    """Base of callbacks that write: what they have is on disk before every checkpoint, and when the run ends."""
+
+    def on_checkpoint(self, step: int, driver: Driver) -> None:
+        """A checkpoint counts on what was written before it."""
+        del step, driver
+        self._sync()
+
+    def on_run_end(self, step: int, driver: Driver) -> None:
+        """Nothing more is written in this run."""
+        del step, driver
+        self._close()
+
+    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
+        """As `on_run_end`."""
+        del step, error, driver
+        self._close()
+
+    @abc.abstractmethod
+    def _sync(self) -> None:
+        """Bring to disk what was written."""
+
+    def _close(self) -> None:
+        """Close what is open; also if nothing ever was. Default: only bring it to disk."""
+        self._sync()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adiabat.engine.callbacks import AbstractCallback, Rows
+from adiabat.engine.callbacks import Rows, WritingCallback
 from adiabat.io.writers import ConsoleLines, RowWriter, row_writer
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MetricsRecorder"]
 
 
-class MetricsRecorder(AbstractCallback):
+class MetricsRecorder(WritingCallback):
     """Writes every row to <folder>/<stage>.<kind> for each kind of file (csv, jsonl, hdf5).
 
     When a run starts, what the files hold of its first step and later is cut off: a resumed run writes it
@@ -65,21 +65,9 @@ class MetricsRecorder(AbstractCallback):
             for kind in self.kinds:
                 self._writer(kind, stage).write(block)
 
-    def on_checkpoint(self, step: int, driver: Driver) -> None:
-        """A checkpoint counts on the rows before it."""
-        del step, driver
+    def _sync(self) -> None:
         for writer in self._writers.values():
             writer.sync()
-
-    def on_run_end(self, step: int, driver: Driver) -> None:
-        """Close the files."""
-        del step, driver
-        self._close()
-
-    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
-        """Close the files."""
-        del step, error, driver
-        self._close()
 
     def _writer(self, kind: str, stage: str) -> RowWriter:
         if (kind, stage) not in self._writers:

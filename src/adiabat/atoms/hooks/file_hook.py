@@ -6,7 +6,7 @@ import abc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adiabat.engine import AbstractCallback, checked_frequency
+from adiabat.engine import WritingCallback, checked_frequency
 
 if TYPE_CHECKING:
     from adiabat.engine import Driver, MetricRow
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["FileHook"]
 
 
-class FileHook(AbstractCallback, abc.ABC):
+class FileHook(WritingCallback):
     """Opens its file when a run starts, brings it to disk before every checkpoint, and closes it when the run ends.
 
     A run appends to what is there. Only a run that was asked to resume (`Driver.restore`) has the file to itself: what
@@ -42,21 +42,6 @@ class FileHook(AbstractCallback, abc.ABC):
         """Open the file; cut off what it holds beyond this step, if it is to be written again."""
         self._open(step if driver.resuming else None, driver)
 
-    def on_checkpoint(self, step: int, driver: Driver) -> None:
-        """A checkpoint counts on what was written before it."""
-        del step, driver
-        self._sync()
-
-    def on_run_end(self, step: int, driver: Driver) -> None:
-        """Close the file."""
-        del step, driver
-        self._close()
-
-    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
-        """Close the file."""
-        del step, error, driver
-        self._close()
-
     def __repr__(self) -> str:
         every = "" if self.frequency == 1 else f", every {self.frequency} steps"
         return f"{type(self).__name__}('{self.path}'{every})"
@@ -69,10 +54,3 @@ class FileHook(AbstractCallback, abc.ABC):
     @abc.abstractmethod
     def _open(self, resume_step: int | None, driver: Driver) -> None:
         """Get ready to append; to what was written up to this step, if it is given."""
-
-    @abc.abstractmethod
-    def _sync(self) -> None: ...
-
-    @abc.abstractmethod
-    def _close(self) -> None:
-        """Also if it was never opened."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adiabat.atoms.batch import Batch
-from adiabat.engine import AbstractCallback
+from adiabat.engine import WritingCallback
 
 if TYPE_CHECKING:
     from adiabat.atoms.sinks import Sink
@@ -27,25 +27,10 @@ def labels(driver: Driver) -> Mapping[int, str]:
     return {sub.code: sub.label for sub in driver.stage.sub_stages}
 
 
-class SinkHook(AbstractCallback):
+class SinkHook(WritingCallback):
     """Hands systems to a sink, which the user opens and closes; what it holds is on disk before every checkpoint."""
 
     sink: Sink | None = None
-
-    def on_checkpoint(self, step: int, driver: Driver) -> None:
-        """A checkpoint counts on what was written before it."""
-        del step, driver
-        self._sync()
-
-    def on_run_end(self, step: int, driver: Driver) -> None:
-        """Bring everything to disk."""
-        del step, driver
-        self._sync()
-
-    def on_run_error(self, step: int, error: BaseException, driver: Driver) -> None:
-        """Bring everything to disk."""
-        del step, error, driver
-        self._sync()
 
     def _sync(self) -> None:
         if self.sink is not None:
