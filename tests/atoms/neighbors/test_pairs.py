@@ -14,8 +14,8 @@ def sums(values, index):
     return pairs.total(jnp.sin(values)), *pairs.totals(jnp.sin(values), jnp.cos(values) * (values != 0))
 
 
-@pytest.mark.parametrize("room", [32, 1024, 2080])
-@pytest.mark.parametrize("more", [32, 1024])
+@pytest.mark.parametrize("room", [16, 32, 112, 1024, 2080])
+@pytest.mark.parametrize("more", [16, 32, 1024])
 def test_more_room_for_neighbors(room, more):
     values = np.random.default_rng(room).normal(size=(2, 3, room))
     wide = np.pad(values, [(0, 0), (0, 0), (0, more)])

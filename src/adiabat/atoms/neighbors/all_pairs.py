@@ -18,7 +18,7 @@ from adiabat.atoms.neighbors.lattice import fractional, is_finite, reciprocal, r
 from adiabat.atoms.neighbors.pairs import Pairs
 from adiabat.errors import InputError
 
-_OUT_OF_REACH = 1e15  # angstrom
+OUT_OF_REACH = 1e15  # angstrom
 
 
 def all_pairs(batch: Batch, cutoff: float, images: Any) -> Pairs:
@@ -77,7 +77,7 @@ def _nearest(batch: Batch, lattice: Float[Array, "S 3 3"]) -> list[Float[Array, 
 def _lattice(batch: Batch) -> Float[Array, "S 3 3"]:
     """Lattice vectors; where a system does not repeat, such that images lie out of reach."""
     repeats = repeating(batch.cell, batch.pbc)[:, :, None]
-    return jnp.where(repeats, batch.cell, _OUT_OF_REACH * np.eye(3))
+    return jnp.where(repeats, batch.cell, OUT_OF_REACH * np.eye(3))
 
 
 def _joined(blocks: Any) -> Any:

@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, Shaped
 
-LANES = 32
-"""Room for neighbors comes in multiples of this."""
-
 SUMMED_AT_ONCE = 16
-"""Additions side by side, which divides `LANES`: of 8, 16 and 32 the fastest for lists, and for all pairs, too."""
+"""Additions side by side: of 8, 16 and 32 the fastest for lists, and for all pairs, too."""
+
+LANES = SUMMED_AT_ONCE
+"""Room for neighbors comes in multiples of this, so that all additions are side by side."""
 
 
 class Pairs(NamedTuple):
     """Every atom i of S systems with K places for neighbors; each pair is there twice, as (i, j) and as (j, i).
 
     What is no pair within the cutoff (an atom and itself, atoms that are not there, empty places) has `inside` false
-    and ``r2 = cutoff**2``, by which one can divide; its vector is finite and otherwise any.
+    and some ``r2 >= cutoff**2``, by which one can divide; its vector is finite and otherwise any.
     """
 
     dx: Float[Array, "S N K"]
@@ -32,13 +33,13 @@ class Pairs(NamedTuple):
     inside: Bool[Array, "S N K"]
     """Which places hold a pair that is nearer than the cutoff."""
     index: Int32[Array, "S N K"] | None  # type: ignore[assignment]  # tuples have a method of this name
-    """Which atom the neighbor is (or an image of); None if these are all atoms, of one image after the other."""
+    """``m N + j`` for atom j of an image m; None if these are all atoms, of one image after the other."""
 
     def of_neighbors(self, values: Shaped[Array, "S N"]) -> Shaped[Array, "S _ K"]:
         """The values of the neighbors of each atom; where all atoms have the same neighbors, one row for them all."""
         if self.index is None:
             return jnp.tile(values, (1, self.r2.shape[2] // values.shape[1]))[:, None, :]
-        return at_neighbors(values, self.index)
+        return at_neighbors(values, self.index % np.int32(values.shape[1]))
 
     def total(self, values: Float[Array, "S N K"]) -> Float[Array, "S N"]:
         """One sum as by `totals`."""
@@ -77,10 +78,10 @@ def _added(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ...
     return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
-def at_neighbors(values: Shaped[Array, "S N"], index: Int32[Array, "S N K"]) -> Shaped[Array, "S N K"]:
-    """Values (S, N) of the atoms that an index names. All of the index has to name atoms."""
-    n_systems, n_atoms = values.shape
-    first = jnp.arange(0, n_systems * n_atoms, n_atoms, dtype=jnp.int32)[:, None, None]
+def at_neighbors(values: Shaped[Array, "S M"], index: Int32[Array, "S N K"]) -> Shaped[Array, "S N K"]:
+    """Values of the atoms, or of the images of atoms, that an index names. All of the index has to name one."""
+    n_systems, width = values.shape
+    first = jnp.arange(0, n_systems * width, width, dtype=jnp.int32)[:, None, None]
     return look_up(values, index + first)
 
 
