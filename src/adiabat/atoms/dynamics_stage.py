@@ -47,6 +47,8 @@ class Criterion:
     def evaluate(self, state: State) -> Bool[Array, " S"]:
         """Which systems have converged."""
         batch = as_batch(state)
+        if self.traced and state.metrics:
+            return self.hook.reached(batch, state.metrics)  # measured by this step
         return self.hook.reached(batch, self.dynamics.observables(batch))
 
 
@@ -83,12 +85,14 @@ class DynamicsStage(Stage):
         batch = self.prime(state.systems)
         largest = fmax(batch)
         metrics = {**state.metrics, "energy": batch.energy, "fmax": largest}
-        return state.replace(systems=batch, metrics=metrics, rejected=self.unsound(batch))
+        return state.replace(systems=batch, metrics=metrics, rejected=_unsound(batch, largest))
 
     def post_update(self, state: State) -> State:
         """Last part of the integrator's step, and what it measures."""
         batch = self.dynamics.post_update(as_batch(state))
         metrics = {**state.metrics, **self.dynamics.observables(batch)}
+        if batch.forces is not state.systems.forces:
+            metrics["fmax"] = fmax(batch)
         return _with_batch(state, batch).replace(metrics=metrics)
 
     def shared_compute(self) -> Hashable:
@@ -97,7 +101,7 @@ class DynamicsStage(Stage):
 
     def unsound(self, systems: Batch) -> Bool[Array, " S"]:
         """Systems whose energy or forces are not finite."""
-        return ~(jnp.isfinite(systems.energy) & jnp.isfinite(fmax(systems)))
+        return _unsound(systems, fmax(systems))
 
     def outgrown(self, systems: Batch) -> Bool[Array, " S"] | None:
         """Systems whose neighbor list was too small."""
@@ -123,6 +127,10 @@ class DynamicsStage(Stage):
     def from_batch(self, state: State, batch: Batch) -> State:
         """The state with what a hook changed."""
         return _with_batch(state, batch)
+
+
+def _unsound(systems: Batch, largest: Any) -> Bool[Array, " S"]:
+    return ~(jnp.isfinite(systems.energy) & jnp.isfinite(largest))
 
 
 def as_batch(state: State) -> Batch:

@@ -74,7 +74,8 @@ class ProgramCache:
 
     def enter(self, sub: SubStage, before: State, primed: bool = False) -> Program:
         """(before, entering) -> Entered: what `prime`, unless that was done, and `init` make of the systems that enter
-        `sub`. The private rows are those of all, whether they enter or not; `before` has none."""
+        `sub`. All of `before` is kept for the others, private rows too, which are those of `sub` or, if there is only
+        one system, none."""
 
         def make() -> Program:
             mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
@@ -92,14 +93,17 @@ class ProgramCache:
 
         return self._once(("prime", sub.code), lambda: jax.jit(primed))
 
-    def entry_shapes(self, sub: SubStage, before: State) -> Entered:
-        """Shapes of what entering `sub` gives."""
-        mask = jax.ShapeDtypeStruct((before.n_systems,), np.bool_)
-        shapes: Entered = jax.eval_shape(self._entered(sub), before, mask)
-        return shapes
+    def row_shapes(self, sub: SubStage, before: State) -> PyTree:
+        """Shapes of the private rows of `sub`."""
+        return self._once(("rows", sub.code), lambda: jax.eval_shape(self._begun(sub), before)[1])
+
+    def no_rows(self, sub: SubStage, before: State) -> PyTree:
+        """Private rows of `sub` that mean nothing, where those of its systems are to be put."""
+        zeros = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), self.row_shapes(sub, before))
+        return self.placement.rows(sub, zeros)
 
     def merge(self) -> Program:
-        """(entering, own, before) -> private rows: those of the systems that enter, with the others as before."""
+        """(entering, systems, before) -> systems: those that enter, with the others as before."""
         return self._once(("merge",), lambda: jax.jit(where_systems))
 
     def finish(self, sub: SubStage) -> Program:
@@ -113,9 +117,18 @@ class ProgramCache:
 
     def _entered(self, sub: SubStage, primed: bool = False) -> Any:
         def make() -> Any:
-            return jax.jit(_entered(sub, primed, self.traced), **self.placement.enter(sub))
+            return jax.jit(_entered(sub, self._begun(sub), primed, self.traced), **self.placement.enter(sub))
 
         return self._once(("entered", sub.code, primed), make)
+
+    def _begun(self, sub: SubStage) -> Any:
+        """state -> (systems, rows) with which `sub` begins: traced once for shapes and entry."""
+
+        def begun(state: State) -> tuple[PyTree, PyTree]:
+            result: tuple[PyTree, PyTree] = strongly_typed(sub.stage.init(state, state.keys(f"enter {sub.label}")))
+            return result
+
+        return self._once(("begun", sub.code), lambda: jax.jit(begun, inline=True))
 
     def _step(self, subs: Sequence[SubStage], state: State) -> StepProgram:
         program: StepProgram = self._once(("traced", _codes(subs)), lambda: StepProgram(subs, state, self.traced), subs)
@@ -169,15 +182,18 @@ def _primed(sub: SubStage, traced: Sequence[TracedHook], state: State) -> State:
     return state
 
 
-def _entered(sub: SubStage, primed: bool, traced: Sequence[TracedHook]) -> Callable[[State, Any], Entered]:
+def _entered(
+    sub: SubStage, begun: Callable[[State], tuple[PyTree, PyTree]], primed: bool, traced: Sequence[TracedHook]
+) -> Callable[[State, Any], Entered]:
     stage = sub.stage
 
     def entered(before: State, entering: Any) -> Entered:
-        ready = before if primed else before.replace(systems=_primed(sub, traced, before).systems)
-        systems, own = stage.init(ready, before.keys(f"enter {sub.label}"))
+        ready = before.replace(own=())
+        systems, own = begun(ready if primed else ready.replace(systems=_primed(sub, traced, ready).systems))
+        if before.n_systems > 1:
+            own = where_systems(entering, own, before.own)
         if before.n_systems > 1 or stage.shared_compute() is not None:
             systems = where_systems(entering, systems, before.systems)
-        systems, own = strongly_typed((systems, own))
         nobody = jnp.zeros(before.n_systems, jnp.bool_)
         convergence, converged = stage.compiled_convergence, None
         if convergence is not None:

@@ -95,7 +95,7 @@ class Execution(Growing):
         with tracing_scope():
             for sub, _, key in parts:
                 systems = self.programs.placement.systems(sub, self._state.systems)
-                before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
+                before = self._state.replace(systems=systems, own=self._no_rows(sub), metrics={}, scratch=())
                 anew = self.programs.enter(sub, before)(before, self.members(sub)).own
                 own[sub.label] = {**own[sub.label], key: anew[key]}
         self._set(self._state.replace(own=own))
@@ -106,7 +106,7 @@ class Execution(Growing):
         before, wanted = self._state.replace(own=(), metrics={}, scratch=()), set(labels)
         subs = [sub for sub in self.stage.sub_stages if sub.label in wanted]
         with tracing_scope():
-            own = {sub.label: self.programs.entry_shapes(sub, before).own for sub in subs}
+            own = {sub.label: self.programs.row_shapes(sub, before) for sub in subs}
         return before.replace(own=own)
 
     def view(self, sub: SubStage) -> State:
@@ -210,8 +210,12 @@ class Execution(Growing):
         template = self.template(other.label for other in group)
         # The step first: it takes longest, and the thread that runs the systems asks for the entry first.
         step = self.programs.advance(group, template)
-        before = template.replace(own=())
-        entries = [self.programs.enter(other, before, primed=other is not group[0]) for other in group]
+        one = template.n_systems == 1
+        befores = [template.replace(own=() if one else template.own[other.label]) for other in group]
+        entries = [
+            self.programs.enter(other, before, primed=other is not group[0])
+            for other, before in zip(group, befores, strict=True)
+        ]
         return max(map(memory_use, [step, *entries]), key=lambda use: use.total)
 
     def reported(self, chunk: Chunk) -> dict[str, list[str]]:
@@ -326,7 +330,9 @@ class Execution(Growing):
             self._prime(sub, entering)
             primed = True
         systems = self.programs.placement.systems(sub, self._state.systems)
-        before = self._state.replace(systems=systems, own=(), metrics={}, scratch=())
+        own = self._state.own.get(sub.label) if len(entering) > 1 else None
+        rows = self._no_rows(sub) if own is None else own
+        before = self._state.replace(systems=systems, own=rows, metrics={}, scratch=())
         program = self.programs.enter(sub, before, primed)
         start = time.perf_counter()
         with tracing_scope():
@@ -338,16 +344,19 @@ class Execution(Growing):
             return self._enter_one(sub, entering & self.moving, primed)
         seconds = time.perf_counter() - start
         require_same(self._state.systems, entered.systems, f"init of stage {sub.label!r} changes the systems")
-        rows, clock = entered.own, self._state.clock
-        if sub.label in self._state.own and not entering.all():
-            with tracing_scope():
-                rows = self.programs.merge()(entering, rows, self._state.own[sub.label])
-        own = {**self._state.own, sub.label: rows}
+        own, clock = {**self._state.own, sub.label: entered.own}, self._state.clock
         self.ended = np.where(np.asarray(entered.converged), CONVERGED, self.ended).astype(np.int32)
         self.ended[np.asarray(entered.unsound)] = FAILED
         self._state = self._state.replace(systems=entered.systems, own=own, clock=clock.replace(ended=self.ended))
         self.timings.add(sub.label, seconds=seconds)
         return seconds
+
+    def _no_rows(self, sub: SubStage) -> PyTree:
+        """The private rows that an entry begins with where no system has any; a single system has none to keep."""
+        if self._state.n_systems == 1:
+            return ()
+        with tracing_scope():
+            return self.programs.no_rows(sub, self._state.replace(own=(), metrics={}, scratch=()))
 
     def _finish(self, sub: SubStage, leaving: Mask) -> list[tuple[str, str]]:
         if type(sub.stage).finish is not Stage.finish:

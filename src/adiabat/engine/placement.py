@@ -32,6 +32,10 @@ class Placement:
             return systems
         return jax.device_put(systems, self._named(sub.stage.partition()[0]))
 
+    def rows(self, sub: SubStage, own: PyTree) -> PyTree:
+        """Private rows, moved to where `sub` wants them."""
+        return own if self.mesh is None else jax.device_put(own, self._named(sub.stage.partition()[1]))
+
     def advance(self, subs: Sequence[SubStage]) -> dict[str, Any]:
         """Arguments of `jax.jit` for the program that advances."""
         if self.mesh is None:

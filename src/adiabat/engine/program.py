@@ -88,8 +88,11 @@ class StepProgram:
         self.subs = tuple(subs)
         self._groups = sharing_compute(self.subs)
         self._traced = tuple(traced)
-        # Each phase is a jit of its own: traced once, however many programs are built from it.
-        self._phases = {(sub.label, phase): jax.jit(getattr(sub.stage, phase)) for sub in self.subs for phase in PHASES}
+        # Each phase is a jit of its own: traced once, however many programs are built from it. Inline, what a phase
+        # leaves as it is remains the same object.
+        self._phases = {
+            (sub.label, phase): jax.jit(getattr(sub.stage, phase), inline=True) for sub in self.subs for phase in PHASES
+        }
         self._reports = {sub.label: self._trace_alone(sub, template) for sub in self.subs}
         self._metrics = jax.eval_shape(self._step, template, jax.ShapeDtypeStruct((), jnp.int32)).metrics
 
@@ -152,8 +155,11 @@ class StepProgram:
         after = self.post_update(state, step)
         return after.replace(systems=(), own=(), scratch=()), self.commit(after, before)
 
-    def commit(self, after: State, before: State) -> State:
-        """The state with the step done: systems that took it are a step older, and may have ended their sub-stage."""
+    def commit(self, after: State, before: State, reached: Bool[Array, " S"] | None = None) -> State:
+        """The state with the step done: systems that took it are a step older, and may have ended their sub-stage.
+
+        `reached`: who has met its criteria, if that is known.
+        """
         active = self._active(before)
         failing = active & after.rejected if self._fail_alone else jnp.zeros_like(active)
         taken = active & ~failing
@@ -167,13 +173,18 @@ class StepProgram:
             attempt=jnp.zeros_like(clock.attempt),
             ended=jnp.where(failing, FAILED, clock.ended).astype(jnp.int32),
         )
-        done = after.replace(systems=systems, own=own, clock=clock)
-        converged = self.converged(done) & taken
+        converged = taken & (self.reached(after, before) if reached is None else reached)
         clock = clock.replace(ended=jnp.where(converged, CONVERGED, clock.ended).astype(jnp.int32))
-        return done.replace(clock=clock, scratch=(), metrics={}, rejected=jnp.zeros_like(after.rejected))
+        nobody = jnp.zeros_like(after.rejected)
+        return after.replace(systems=systems, own=own, clock=clock, scratch=(), metrics={}, rejected=nobody)
 
-    def converged(self, state: State) -> Bool[Array, " S"]:
-        """Who has converged, by the criteria that are compiled in and due at this age in the sub-stage."""
+    def reached(self, after: State, before: State) -> Bool[Array, " S"]:
+        """Who meets, after the step, the criteria that are compiled in and due at its new age in the sub-stage.
+
+        They see the metrics of the step, unless a hook may have changed what those were made of.
+        """
+        clock = before.clock.replace(age=before.clock.age + 1, stage_age=before.clock.stage_age + 1)
+        state = after.replace(clock=clock, metrics={} if self._traced else after.metrics)
         found = jnp.zeros(state.n_systems, jnp.bool_)
         for sub in self.subs:
             convergence = sub.stage.compiled_convergence
@@ -204,19 +215,21 @@ class StepProgram:
             after = self._step(before, step + count)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
             active, outgrown = self._active(before), who_outgrew(self.subs, after.systems)
+            # Here and not in the branch where it is needed: there XLA would compute again what is in the metrics.
+            reached = self.reached(after, before)
             if outgrown is not None:
                 stop = jnp.any(outgrown & active)
                 too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
-                kept = lax.cond(stop, lambda: too_large, lambda: self.commit(after, before))
+                kept = lax.cond(stop, lambda: too_large, lambda: self.commit(after, before, reached))
                 return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
             if self._fail_alone:
-                return self.commit(after, before), count + 1, jnp.bool_(False), rows
+                return self.commit(after, before, reached), count + 1, jnp.bool_(False), rows
             retried = after.rejected & active
             stop = jnp.any(retried)
             retry = before.clock.replace(attempt=before.clock.attempt + retried.astype(jnp.int32))
             rolled_back = before.replace(clock=retry, rejected=retried)
             # Not a `where`: XLA would repeat the verdict, a reduction over all numbers, for every array of the state.
-            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after, before))
+            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after, before, reached))
             return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
 
         carry = (start, jnp.int32(0), jnp.bool_(False), rows)
@@ -306,6 +319,8 @@ def where_systems(mask: Bool[Array, " S"], new: PyTree, old: PyTree) -> PyTree:
     """`new` for the systems of the mask, `old` to the bit for the others."""
 
     def pick(a: Array, b: Array) -> Array:
+        if a is b:  # what nobody has touched
+            return a
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
