@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from adiabat.config import ConfigManager, from_keywords, from_mapping, from_yaml
+from adiabat.config import ConfigManager, StructuresJobName, from_keywords, from_mapping, from_yaml
 
 if TYPE_CHECKING:
     from adiabat.atoms.runs import StructuresResult
@@ -177,7 +177,7 @@ def md(
 
 
 def _structures(
-    job: Literal["relax", "md"],
+    job: StructuresJobName,
     structures: Any,
     potential: Any,
     out: str | Path | None,
@@ -204,7 +204,7 @@ def _structures(
 
 def simulate(
     cfg: ConfigManager,
-    job: Literal["relax", "md"],
+    job: StructuresJobName,
     structures: Any = None,
     *,
     out: str | Path | None = None,

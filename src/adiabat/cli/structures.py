@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from adiabat.cli.arguments import Arguments
 from adiabat.cli.process import prepare
 from adiabat.cli.sources import configuration, print_configuration
-from adiabat.config import from_mapping
+from adiabat.config import StructuresJobName, from_mapping
 
 __all__ = ["md", "relax"]
 
@@ -25,7 +23,7 @@ def md(arguments: Arguments) -> int:
     return _run(arguments, "md")
 
 
-def _run(arguments: Arguments, job: Literal["relax", "md"]) -> int:
+def _run(arguments: Arguments, job: StructuresJobName) -> int:
     cfg = configuration(arguments, above=[from_mapping({"structures": {"files": arguments.positionals}})])
     prepare(arguments.options.get("devices"))
     from adiabat.runs import simulate

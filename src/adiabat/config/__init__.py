@@ -11,7 +11,7 @@ from adiabat.config.kinds import FAMILIES, SECTIONS, Family, Kind
 from adiabat.config.manager import ConfigManager
 from adiabat.config.resolved import ResolvedSetting, format_resolved
 from adiabat.config.settings import MISSING, WIRED, Setting, SettingInfo, setting, settings_of, wired
-from adiabat.config.short_names import SHORT_NAMES
+from adiabat.config.short_names import SHORT_NAMES, JobName, StructuresJobName
 from adiabat.config.sources import Flag, Node, Origin, from_flags, from_keywords, from_mapping, from_yaml
 from adiabat.config.suggestions import closest, did_you_mean
 from adiabat.config.targets import Target, find_target, load_target, target_of
@@ -25,12 +25,14 @@ __all__ = [
     "ConfigManager",
     "Family",
     "Flag",
+    "JobName",
     "Kind",
     "Node",
     "Origin",
     "ResolvedSetting",
     "Setting",
     "SettingInfo",
+    "StructuresJobName",
     "Target",
     "check_settings",
     "closest",

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["SHORT_NAMES", "Job"]
+__all__ = ["SHORT_NAMES", "JobName", "StructuresJobName"]
 
-Job = Literal["energy", "relax", "md"]
+StructuresJobName = Literal["relax", "md"]
+JobName = Literal["energy", "relax", "md"]
 
 _STRUCTURES = {
     "strict": "structures.strict",
@@ -19,7 +20,7 @@ _STRUCTURES = {
     "batch_size": "batch.max_batch_size",
 }
 
-SHORT_NAMES: Mapping[Job, Mapping[str, str]] = {
+SHORT_NAMES: Mapping[JobName, Mapping[str, str]] = {
     "energy": {
         "charge": "system.charge",
         "spin": "system.spin",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adiabat.config.short_names import SHORT_NAMES, Job
+from adiabat.config.short_names import SHORT_NAMES, JobName
 from adiabat.errors import InputError
 
 __all__ = [
@@ -136,7 +136,7 @@ def from_mapping(mapping: Mapping[str, Any], origin: Origin | None = None) -> No
     return _from_python(dict(mapping), "", origin, 0)
 
 
-def from_keywords(job: Job = "energy", /, **settings: Any) -> Node:
+def from_keywords(job: JobName = "energy", /, **settings: Any) -> Node:
     """Settings given as Python keywords, the short ones of the job's command line included: `walkers=512`."""
     return from_mapping({SHORT_NAMES[job].get(name, name): value for name, value in settings.items()})
 

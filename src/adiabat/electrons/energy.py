@@ -63,8 +63,15 @@ def run_energy(
     resumes = any(folder.checkpoints.glob("*.npz"))
     if reset_optimizer and not resumes:
         raise InputError(f"--reset-optimizer: {folder.path} holds no run yet that could go on with another optimizer")
-    job = _EnergyJob(folder, cfg.to_yaml(), plan.identity, resumes=resumes)
-    job.plan, job.time_limit, job.reset_optimizer, job.callbacks = plan, time_limit, reset_optimizer, callbacks
+    job = _EnergyJob(
+        folder,
+        cfg.to_yaml(),
+        plan,
+        resumes=resumes,
+        time_limit=time_limit,
+        reset_optimizer=reset_optimizer,
+        callbacks=callbacks,
+    )
     job.carry_out()
     return job.result
 
@@ -72,13 +79,24 @@ def run_energy(
 class _EnergyJob(Job):
     """Pretraining, training and evaluation of one molecule."""
 
-    plan: EnergyPlan
-    time_limit: float | None
-    reset_optimizer: bool
-    callbacks: Sequence[Any]
     driver: Driver
     result: EnergyResult
     hartree_fock_energy: float | None = None
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: str,
+        plan: EnergyPlan,
+        *,
+        resumes: bool,
+        time_limit: float | None,
+        reset_optimizer: bool,
+        callbacks: Sequence[Any],
+    ) -> None:
+        super().__init__(folder, config, plan.identity, resumes=resumes)
+        self.plan, self.time_limit = plan, time_limit
+        self.reset_optimizer, self.callbacks = reset_optimizer, callbacks
 
     def prepare(self, signals: SignalHandler) -> None:
         """Make the driver and put it where it is to go on from."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
+
+from adiabat.config import StructuresJobName
 
 Summary = Mapping[str, Any]
 """The contents of a run's ``summary.json``; whatever is missing is left out of the table."""
@@ -18,7 +20,7 @@ def kind_of(summary: Summary) -> str:
 
 def is_of_structures(summary: Summary) -> bool:
     """Whether it is a run of many structures."""
-    return kind_of(summary) in ("relax", "md")
+    return kind_of(summary) in get_args(StructuresJobName)
 
 
 class Line(NamedTuple):

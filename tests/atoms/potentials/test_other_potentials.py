@@ -223,6 +223,11 @@ def test_each_system_is_calculated_once_and_afresh() -> None:
     assert potential.gives == {"energy", "forces"}
     assert not np.any(result.stress)
 
+    moved = prepared.replace(positions=prepared.positions.at[2].add(1.0))
+    again = jax.block_until_ready(jax.jit(potential.evaluate)(moved))
+    assert Remembers.calls == 4, "those that have not changed are left alone"
+    np.testing.assert_array_equal(again.energy, [np.sum(atom), 0.0, np.sum(atom + 1), np.sum(atom + 1)])
+
 
 def test_every_bit_crosses_to_a_calculator_wherever_it_is_called() -> None:
     """XLA calls back in a thread of its own, which may know nothing of 64-bit types."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.potentials.made import made
 from adiabat.atoms.potentials.on_host import on_host, say_once
 from adiabat.atoms.potentials.potential import Potential
+from adiabat.atoms.potentials.slot_memory import SlotMemory
 from adiabat.config import setting
 from adiabat.errors import InputError
 
@@ -25,9 +26,9 @@ class ASECalculator(Potential):
 
     ``ASECalculator(EMT())`` or ``{calculator: "ase.calculators.emt:EMT", arguments: {asap_cutoff: true}}``.
 
-    Compiled programs call back into Python, so a step takes what the calculator takes for every system; empty slots
-    are skipped. Each system is calculated afresh, without what the calculator remembers of another, so that results
-    do not depend on order. A system whose calculation fails has energy, forces and stress nan and the error is logged;
+    Compiled programs call back into Python, so a step takes what the calculator takes for every system that has
+    changed. Each is calculated afresh, without what the calculator remembers of another, so that results do not depend
+    on order. A system whose calculation fails has energy, forces and stress nan and the error is logged;
     the others go on.
 
     Raises
@@ -38,6 +39,7 @@ class ASECalculator(Potential):
 
     calculator: Any = setting(help="calculator, or its class as package.module:Class")
     arguments: Mapping[str, Any] = setting(factory=dict, help="arguments of the class")
+    _memory: SlotMemory = field(default_factory=SlotMemory, init=False, repr=False)
 
     def __post_init__(self) -> None:
         calculator = made(self.calculator, self.arguments, "ASECalculator.calculator")
@@ -62,25 +64,30 @@ class ASECalculator(Potential):
     def evaluate(self, batch: Batch) -> Batch:
         """The batch with energy, forces and stress from a call to the host."""
         s, n = batch.numbers.shape
-        energy, forces, stress = on_host(
-            self._all_systems,
-            [(s,), (s, n, 3), (s, 3, 3)],
-            *(batch.positions, batch.numbers, batch.masses, batch.cell, batch.pbc),
-        )
+        shapes = [(s,), (s, n, 3), (s, 3, 3)]
+
+        def all_systems(*arrays: NDArray) -> list[NDArray[np.float64]]:
+            return self._memory.complete(lambda slots: self._of_slots(slots, *arrays), arrays, shapes)
+
+        inputs = batch.positions, batch.numbers, batch.masses, batch.cell, batch.pbc
+        energy, forces, stress = on_host(all_systems, shapes, *inputs)
         return batch.replace(energy=energy, forces=forces, stress=stress)
 
-    def _all_systems(self, positions: Any, numbers: Any, masses: Any, cell: Any, pbc: Any) -> Outputs:
-        s, n = numbers.shape
-        energy, forces, stress = np.zeros(s), np.zeros((s, n, 3)), np.zeros((s, 3, 3))
-        for slot in np.flatnonzero((numbers > 0).any(axis=1)):
+    def _of_slots(self, slots: NDArray, positions: Any, numbers: Any, masses: Any, cell: Any, pbc: Any) -> Outputs:
+        """Energies (C,), forces (C, N, 3) and stresses (C, 3, 3) of these slots; nan where something fails."""
+        c, n = len(slots), numbers.shape[1]
+        energy, forces, stress = np.zeros(c), np.zeros((c, n, 3)), np.zeros((c, 3, 3))
+        for place, slot in enumerate(slots):
             there = numbers[slot] > 0
+            if not there.any():
+                continue
             try:
-                energy[slot], forces[slot, there], stress[slot] = self._one_system(
+                energy[place], forces[place, there], stress[place] = self._one_system(
                     positions[slot, there], numbers[slot, there], masses[slot, there], cell[slot], pbc[slot]
                 )
             except Exception as error:  # noqa: BLE001 - whatever a calculator raises is this system's failure alone
                 say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
-                energy[slot], forces[slot, there], stress[slot] = np.nan, np.nan, np.nan
+                energy[place], forces[place, there], stress[place] = np.nan, np.nan, np.nan
         return energy, forces, stress
 
     def _one_system(self, positions: Any, numbers: Any, masses: Any, cell: Any, pbc: Any) -> tuple[Any, Any, Any]:

@@ -14,12 +14,10 @@ from adiabat.atoms.integrators import FIRE, MolecularDynamics
 from adiabat.atoms.per_system import check_lengths
 from adiabat.atoms.potentials.potential import Potential
 from adiabat.atoms.runs.structure_set import StructureSet, structures_from
-from adiabat.config import ConfigManager, setting
+from adiabat.config import ConfigManager, StructuresJobName, setting
 from adiabat.errors import InputError
 
-__all__ = ["JobKind", "StructurePlan", "plan_structures"]
-
-JobKind = Literal["relax", "md"]
+__all__ = ["StructurePlan", "plan_structures"]
 
 RELAX_STEPS = 5000
 """Steps of a relaxation, by default: few structures take more, and those that never end must not hold up the run."""
@@ -68,7 +66,7 @@ class RecordConfig:
 class StructurePlan:
     """All parts of a run of structures."""
 
-    job: JobKind
+    job: StructuresJobName
     structures: StructureSet
     potential: Potential
     stages: FusedStage
@@ -83,7 +81,7 @@ class StructurePlan:
         return {"kind": self.job, "structures": f"{n} structures {digest}", "seed": self.seed}
 
 
-def plan_structures(cfg: ConfigManager, job: JobKind, given: Any = None) -> StructurePlan:
+def plan_structures(cfg: ConfigManager, job: StructuresJobName, given: Any = None) -> StructurePlan:
     """Read the configuration, the structures and all there is to do; nothing is computed and nothing written.
 
     Args:
@@ -123,7 +121,7 @@ def plan_structures(cfg: ConfigManager, job: JobKind, given: Any = None) -> Stru
     return StructurePlan(job, structures, chosen, stages, plan, record, seed)
 
 
-def _chain(cfg: ConfigManager, job: JobKind, potential: Potential) -> tuple[BaseDynamics, ...]:
+def _chain(cfg: ConfigManager, job: StructuresJobName, potential: Potential) -> tuple[BaseDynamics, ...]:
     """The stages that each structure goes through: those that are listed, or one, named after the job."""
     listed = cfg.get_modules("stages", (), family="dynamics", model=potential)
     if listed:

@@ -12,13 +12,13 @@ from adiabat.atoms.batch import Batch
 from adiabat.atoms.buckets import Bucket
 from adiabat.atoms.hooks import LoggingHook, TrajectoryWriter
 from adiabat.atoms.in_flight import SamplerSource, SinkOutlet
-from adiabat.atoms.runs.plan import JobKind, StructurePlan, plan_structures
+from adiabat.atoms.runs.plan import StructurePlan, plan_structures
 from adiabat.atoms.runs.results import StructuresResult, gathered, write_results
 from adiabat.atoms.runs.tally import Tally
 from adiabat.atoms.sinks import HDF5Sink
 from adiabat.atoms.size_aware_sampler import SizeAwareSampler
 from adiabat.atoms.user_fields import fields_of
-from adiabat.config import ConfigManager
+from adiabat.config import ConfigManager, StructuresJobName
 from adiabat.engine import (
     AbstractCallback,
     Checkpoints,
@@ -43,7 +43,7 @@ FINISHED_BEFORE = "the run was finished before; name another folder to do it aga
 
 def run_structures(
     cfg: ConfigManager,
-    job: JobKind,
+    job: StructuresJobName,
     structures: Any = None,
     *,
     out: Path | None = None,
@@ -91,9 +91,9 @@ def run_structures(
             f"{folder.path} holds a run, and whether {nameless[0]} is what it was then cannot be told of a function "
             "without a name of its own: name another folder, or put the function into a module"
         )
-    work = _StructuresJob(folder, cfg.to_yaml(), plan.identity, resumes=resumes)
-    work.plan, work.settings, work.time_limit, work.callbacks = plan, settings, time_limit, callbacks
-    work.tally = tally or Tally()
+    work = _StructuresJob(
+        folder, cfg.to_yaml(), plan, settings, resumes=resumes, time_limit=time_limit, tally=tally, callbacks=callbacks
+    )
     work.carry_out()
     return work.result
 
@@ -106,12 +106,23 @@ def _decides(path: str) -> bool:
 class _StructuresJob(Job):
     """All structures of a plan, bucket by bucket."""
 
-    plan: StructurePlan
-    settings: Mapping[str, str]
-    time_limit: float | None
-    callbacks: Sequence[Any]
-    tally: Tally
     result: StructuresResult
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: str,
+        plan: StructurePlan,
+        settings: Mapping[str, str],
+        *,
+        resumes: bool,
+        time_limit: float | None = None,
+        tally: Tally | None = None,
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(folder, config, plan.identity, resumes=resumes)
+        self.plan, self.settings, self.time_limit = plan, settings, time_limit
+        self.tally, self.callbacks = tally or Tally(), callbacks
 
     def prepare(self, signals: SignalHandler) -> None:
         """Open the sink, make the queue, and read how far each bucket has come."""
