@@ -58,7 +58,7 @@ def files(tmp_path, monkeypatch):
             ["relax", "ok.extxyz", *LJ, "--config", "odd.yaml"],
             "odd.yaml:2: stages: unknown setting 'fmx', did you mean",
         ),
-        (["md", "ok.extxyz", *LJ, "--steps", "5"], "md.temperature is required"),
+        (["md", "ok.extxyz", *LJ, "--steps", "5"], "; its short name is 'temperature'"),
         (["md", "ok.extxyz", *LJ, "--temperature", "30"], "md: nvt-langevin would never end"),
         (["md", "ok.extxyz", *LJ, "--temperature", "-3", "--steps", "5"], "--temperature: expected a number >= 0"),
         (["md", "ok.extxyz", *LJ, "--temperature", "10,20", "--steps", "5"], "got 2 numbers for 1 systems"),

@@ -18,6 +18,7 @@ from adiabat.config.coercion import allows_none, coerce, members
 from adiabat.config.kinds import FAMILIES
 from adiabat.config.resolved import ResolvedSetting, plain_value
 from adiabat.config.settings import MISSING, Setting, SettingInfo, settings_of
+from adiabat.config.short_names import SHORT_NAMES
 from adiabat.config.sources import DEFAULT, Node, Origin, Text
 from adiabat.config.suggestions import closest, did_you_mean
 from adiabat.config.targets import is_ours, load_target
@@ -199,7 +200,10 @@ def _required(path: str, value: Any, setting: Setting) -> Any:
     if value is MISSING:
         family = FAMILIES.get(setting.info.kind or "")
         choices = "" if family is None or family.number else f": {', '.join(family.kinds)}"
-        raise InputError(f"{path} is required: expected {expectation(setting)}{choices}")
+        what = f" ({setting.info.help})" if setting.info.help and not choices else ""
+        short = next((name for names in SHORT_NAMES.values() for name, full in names.items() if full == path), None)
+        also = f"; its short name is '{short}'" if short else ""
+        raise InputError(f"{path} is required: expected {expectation(setting)}{choices}{what}{also}")
     return value
 
 
