@@ -84,7 +84,7 @@ def pairs_as_set(pairs, batch, slot):
     vectors = np.stack([np.asarray(component[slot])[inside] for component in (pairs.dx, pairs.dy, pairs.dz)], axis=1)
     np.testing.assert_allclose(np.sum(vectors**2, axis=1), np.asarray(pairs.r2[slot])[inside], rtol=1e-12)
     n_atoms = batch.n_slot_atoms
-    neighbor = place % n_atoms if pairs.index is None else np.asarray(pairs.index[slot])[atom, place] % n_atoms
+    neighbor = place % n_atoms if pairs.index is None else np.asarray(pairs.index[slot])[atom, place]
     positions = np.asarray(batch.positions[slot])
     lattice = np.where(np.asarray(batch.pbc[slot])[:, None], np.asarray(batch.cell[slot]), 0.0)
     between = (vectors - (positions[neighbor] - positions[atom])) @ np.linalg.pinv(lattice)

@@ -1,61 +1,59 @@
-"""What a search for neighbors gives, whichever way it went, and how it names the image that a neighbor is."""
+"""What a search for neighbors gives, whichever way it went."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32
-
-Reach: TypeAlias = tuple[int, int, int]
-"""How many lattice vectors away images can be along each direction."""
+from jaxtyping import Array, Bool, Float, Int16, Int32, Num
 
 FARTHEST = 15
-"""The longest reach that lists are made for."""
+"""How many lattice vectors an image can be away along each direction."""
+_BITS = 5
+NO_SHIFT = FARTHEST | FARTHEST << _BITS | FARTHEST << 2 * _BITS
+"""The code of an atom in the same cell."""
 
 
 class Found(NamedTuple):
     """The neighbors of every atom in an order that depends on nothing but its system.
 
-    The vector from atom i to a neighbor j is ``(x_j - w_j C + n C) - (x_i - w_i C)``: all atoms are brought back into
-    the cell by `wraps` w, so that the images n that there have to be are few however far atoms have gone.
+    The vector from atom i to a neighbor j is ``(x_j - w_j C) - (x_i - w_i C) + n C``: all atoms are brought back into
+    the cell by `wraps` w, so that the shifts n are small however far atoms have gone.
     """
 
     neighbors: Int32[Array, "S N K"]
-    """``m N + j`` for atom j in the image that `image_number` calls m; after the last one, the atom itself in image 0,
-    which is no neighbor of anything."""
+    """Which atoms they are; after the last one N, which is none of them."""
+    shifts: Int16[Array, "S N K"] | None
+    """n, by `encoded`; None if no system repeats."""
     wraps: Int32[Array, "S N 3"] | None
-    """None if no system repeats."""
     counts: Int32[Array, "S N"]
     """How many neighbors atoms have, even if there is no room for them."""
     complete: Bool[Array, " S"]
     """Whether the search saw all there was to see."""
 
 
-def lattice_steps(reach: Reach) -> Float[np.ndarray, "M 3"]:
-    """By how many lattice vectors the images 1, 2, ... are displaced."""
-    return np.array(list(product(*(range(-far, far + 1) for far in reach))), np.float64)
+def encoded(a: Num[Array, "*shape"], b: Num[Array, "*shape"], c: Num[Array, "*shape"]) -> Int16[Array, "*shape"]:
+    """Three integers of at most `FARTHEST` in the bits of one."""
+    first, second, third = ((n.astype(jnp.int32) + FARTHEST) & ((1 << _BITS) - 1) for n in (a, b, c))
+    return (first | (second << _BITS) | (third << 2 * _BITS)).astype(jnp.int16)
 
 
-def image_number(displaced: Sequence[Any], reach: Reach) -> Any:
-    """The numbers, from 1, of images displaced by so many lattice vectors; of one within reach where it is not.
-
-    `displaced`: three arrays of NumPy or of JAX, of integers in any type. Returns int32.
-    """
-    number: Any = np.int32(0)
-    for steps, far in zip(displaced, reach, strict=True):
-        number = number * np.int32(2 * far + 1) + steps.clip(-far, far).astype(np.int32) + np.int32(far)
-    return number + np.int32(1)
+def decoded(codes: Int16[Array, "*shape"]) -> list[Float[Array, "*shape"]]:
+    """The three integers of each code, as floating-point numbers."""
+    bits, mask = codes.astype(jnp.int32), np.int32((1 << _BITS) - 1)
+    return [(((bits >> place * _BITS) & mask) - np.int32(FARTHEST)).astype(jnp.float64) for place in range(3)]
 
 
 def only_counted(
-    neighbors: Int32[Array, "S N K"], counts: Int32[Array, "S N"], real: Bool[Array, "S N"]
-) -> tuple[Int32[Array, "S N K"], Int32[Array, "S N"]]:
-    """Atoms themselves in image 0 in place of neighbors beyond the last; none for atoms that are not there."""
+    atoms: Int32[Array, "S N K"],
+    shifts: Int16[Array, "S N K"] | None,
+    counts: Int32[Array, "S N"],
+    real: Bool[Array, "S N"],
+) -> tuple[Int32[Array, "S N K"], Int16[Array, "S N K"] | None, Int32[Array, "S N"]]:
+    """Nothing but neighbors: N in their place, without a shift, after the last one; none for atoms not there."""
     counts = jnp.where(real, counts, 0)
-    n_atoms, room = neighbors.shape[1:]
+    n_atoms, room = atoms.shape[1:]
     used = np.arange(room, dtype=np.int32) < counts[:, :, None]
-    return jnp.where(used, neighbors, np.arange(n_atoms, dtype=np.int32)[:, None]), counts
+    kept = None if shifts is None else jnp.where(used, shifts, np.int16(NO_SHIFT))
+    return jnp.where(used, atoms, np.int32(n_atoms)), kept, counts

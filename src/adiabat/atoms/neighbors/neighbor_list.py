@@ -12,13 +12,12 @@ from jaxtyping import Array, Bool, Float, Int32
 
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.neighbors.all_pairs import OUT_OF_REACH
-from adiabat.atoms.neighbors.found import Found, Reach, image_number, lattice_steps
+from adiabat.atoms.neighbors.found import NO_SHIFT, Found, decoded
 from adiabat.atoms.neighbors.lattice import inverse, is_finite, longest_stretch, periodic_part, reciprocal
 from adiabat.atoms.neighbors.pairs import Pairs, at_neighbors
 from adiabat.atoms.neighbors.search_cells import search_cells
 from adiabat.atoms.neighbors.search_pairs import search_pairs
 from adiabat.atoms.neighbors.sizes import Sizes, room_for, sizes_for, too_thin
-from adiabat.atoms.neighbors.storing import stored
 from adiabat.errors import InputError
 
 
@@ -41,7 +40,10 @@ class NeighborList:
     stays as it is until someone makes room with `grown`. A row of zeros is that of a system without a list.
     """
 
-    index: Any  # int32 (S, N, K): the neighbors of each atom and which images of them, as `Found.neighbors`
+    index: (
+        Any  # int32 (S, N, K): the neighbors of each atom; after the last one N, which stands for an atom out of reach
+    )
+    shifts: Any  # int16 (S, N, K): by how many lattice vectors they are displaced; None where nothing repeats
     wraps: Any  # int32 (S, N, 3): lattice vectors that bring atoms back into the cell; None where nothing repeats
     counts: Any  # int32 (S, N): neighbors of each atom, those for which there is no room as well
     positions: Any  # float64 (S, N, 3), when the list was built
@@ -82,7 +84,8 @@ class NeighborList:
         """Lists of no system, of NumPy arrays."""
         shape = (n_systems, n_atoms, sizes.neighbors)
         return cls(
-            index=np.zeros(shape, np.int32),
+            index=np.full(shape, n_atoms, np.int32),
+            shifts=np.full(shape, NO_SHIFT, np.int16) if sizes.periodic else None,
             wraps=np.zeros((n_systems, n_atoms, 3), np.int32) if sizes.periodic else None,
             counts=np.zeros(shape[:2], np.int32),
             positions=np.zeros((n_systems, n_atoms, 3)),
@@ -126,11 +129,13 @@ class NeighborList:
         n_systems, n_atoms, _ = self.index.shape
         longer = self.empty(n_systems, n_atoms, self.cutoff, self.skin, sizes)
         outgrown = np.asarray(self.outgrown)
-        image, atom = np.divmod(np.asarray(self.index), np.int32(n_atoms))
-        longer.index[:, :, : self.capacity] = _renumbered(self.sizes.reach, sizes.reach)[image] * n_atoms + atom
+        longer.index[:, :, : self.capacity] = self.index
+        if longer.shifts is not None and self.shifts is not None:
+            longer.shifts[:, :, : self.capacity] = self.shifts
         return replace(
             self,
             index=longer.index,
+            shifts=longer.shifts,
             wraps=longer.wraps if self.wraps is None else self.wraps,
             built=np.asarray(self.built) & ~outgrown,
             outgrown=np.zeros_like(outgrown),
@@ -184,23 +189,18 @@ class NeighborList:
 
     def pairs(self, batch: Batch) -> Pairs:
         """Neighbors nearer than the cutoff, with their present distances."""
-        own, images = stored(jnp.any(self.built), self._positions, batch)
-        vectors = [at_neighbors(there, self.index) - here[:, :, None] for here, there in zip(own, images, strict=True)]
+        # One more atom in each system costs nothing. Asking of every place whether a neighbor is in it, and making its
+        # distance harmless if not, takes as long as all the rest.
+        cell = periodic_part(batch.cell, batch.pbc)
+        positions = _wrapped(_with_one_out_of_reach(batch.positions), self.wraps, cell)
+        steps = [] if self.shifts is None else decoded(self.shifts)
+        vectors = []
+        for a, x in enumerate(jnp.unstack(positions, axis=2)):
+            displaced = sum(n * cell[:, k, a, None, None] for k, n in enumerate(steps))
+            vectors.append(at_neighbors(x, self.index) - x[:, :-1, None] + displaced)
         dx, dy, dz = vectors
         r2 = dx * dx + dy * dy + dz * dz
         return Pairs(dx, dy, dz, r2, r2 < self.cutoff**2, self.index)
-
-    def _positions(self, batch: Batch) -> tuple[list[Float[Array, "S N"]], list[Float[Array, "S MN"]]]:
-        """x, y and z of all atoms, brought back into the cell, and of all their images; image 0 is out of reach."""
-        cell = periodic_part(batch.cell, batch.pbc)
-        steps = jnp.asarray(lattice_steps(self.sizes.reach))
-        own, images = [], []
-        for a, x in enumerate(jnp.unstack(_wrapped(batch.positions, self.wraps, cell), axis=2)):
-            along = sum(steps[:, k] * cell[:, k, a, None] for k in range(3))
-            displaced = jnp.pad(along, ((0, 0), (1, 0)), constant_values=OUT_OF_REACH)
-            own.append(x)
-            images.append((x[:, None, :] + displaced[:, :, None]).reshape(x.shape[0], -1))
-        return own, images
 
     def _built(self, batch: Batch, due: Bool[Array, ""]) -> NeighborList:
         found = self._search(batch, due)
@@ -208,6 +208,7 @@ class NeighborList:
         return replace(
             self,
             index=found.neighbors,
+            shifts=found.shifts,
             wraps=found.wraps,
             counts=found.counts,
             positions=batch.positions,
@@ -221,7 +222,7 @@ class NeighborList:
     def _search(self, batch: Batch, due: Bool[Array, ""]) -> Found:
         radius = self.cutoff + self.skin
         if self.sizes.grid is None:
-            return search_pairs(batch, radius, self.sizes.images, self.sizes.reach, self.capacity, due)
+            return search_pairs(batch, radius, self.sizes.images, self.capacity, due)
         return search_cells(batch, radius, self.sizes.grid, self.capacity, due)
 
     def _chosen(self, systems: Bool[Array, " S"], new: NeighborList) -> NeighborList:
@@ -231,17 +232,17 @@ class NeighborList:
         return jax.tree.map(choose, self, new)
 
 
-def _renumbered(old: Reach, new: Reach) -> Int32[np.ndarray, " M"]:
-    """What images are called that had the numbers 0, 1, ... when less was in reach."""
-    return np.concatenate([[0], image_number([*lattice_steps(old).T], new)]).astype(np.int32)
+def _with_one_out_of_reach(positions: Float[Array, "S N 3"]) -> Float[Array, "S M 3"]:
+    return jnp.pad(positions, ((0, 0), (0, 1), (0, 0)), constant_values=OUT_OF_REACH)
 
 
 def _wrapped(
-    positions: Float[Array, "S N 3"], wraps: Int32[Array, "S N 3"] | None, cell: Float[Array, "S 3 3"]
-) -> Float[Array, "S N 3"]:
-    """Positions brought back into the cell, as one matrix product: XLA stores its result before it is used."""
+    positions: Float[Array, "S M 3"], wraps: Int32[Array, "S N 3"] | None, cell: Float[Array, "S 3 3"]
+) -> Float[Array, "S M 3"]:
+    """Positions brought back into the cell, as one matrix product: XLA stores its result before it is looked up."""
     rows = jnp.broadcast_to(np.eye(3), cell.shape)
     if wraps is not None:
+        wraps = jnp.pad(wraps, ((0, 0), (0, positions.shape[1] - wraps.shape[1]), (0, 0)))
         positions = jnp.concatenate([positions, -wraps.astype(positions.dtype)], axis=2)
         rows = jnp.concatenate([rows, cell], axis=1)
     return jnp.einsum("snk,ska->sna", positions, rows, precision="highest")

@@ -33,13 +33,14 @@ class Pairs(NamedTuple):
     inside: Bool[Array, "S N K"]
     """Which places hold a pair that is nearer than the cutoff."""
     index: Int32[Array, "S N K"] | None  # type: ignore[assignment]  # tuples have a method of this name
-    """``m N + j`` for atom j of an image m; None if these are all atoms, of one image after the other."""
+    """Which atom the neighbor is (or an image of), N in an empty place; None if these are all atoms, of one image after
+    the other."""
 
     def of_neighbors(self, values: Shaped[Array, "S N"]) -> Shaped[Array, "S _ K"]:
         """The values of the neighbors of each atom; where all atoms have the same neighbors, one row for them all."""
         if self.index is None:
             return jnp.tile(values, (1, self.r2.shape[2] // values.shape[1]))[:, None, :]
-        return at_neighbors(values, self.index % np.int32(values.shape[1]))
+        return at_neighbors(values, jnp.minimum(self.index, np.int32(values.shape[1] - 1)))
 
     def total(self, values: Float[Array, "S N K"]) -> Float[Array, "S N"]:
         """One sum as by `totals`."""
@@ -79,7 +80,7 @@ def _added(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ...
 
 
 def at_neighbors(values: Shaped[Array, "S M"], index: Int32[Array, "S N K"]) -> Shaped[Array, "S N K"]:
-    """Values of the atoms, or of the images of atoms, that an index names. All of the index has to name one."""
+    """Values (S, N) of the atoms that an index names. All of the index has to name atoms."""
     n_systems, width = values.shape
     first = jnp.arange(0, n_systems * width, width, dtype=jnp.int32)[:, None, None]
     return look_up(values, index + first)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int, Int32, Shaped, UInt32
+from jaxtyping import Array, Bool, Float32, Int, Int16, Int32, Shaped, UInt32
 
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.neighbors.first_set import WORD, counted, first_set, in_words, packed
-from adiabat.atoms.neighbors.found import Found, Reach, image_number, only_counted
+from adiabat.atoms.neighbors.found import Found, encoded, only_counted
 from adiabat.atoms.neighbors.grid import Grid, grid_of
 from adiabat.atoms.neighbors.pairs import look_up
 from adiabat.atoms.neighbors.storing import stored
@@ -37,11 +37,6 @@ class GridSizes(NamedTuple):
     """How many grid cells away neighbors are looked for."""
     periodic: bool
     """Whether any system repeats."""
-
-    @property
-    def farthest(self) -> Reach:
-        """How far away images are looked at; there is no direction with less than one grid cell."""
-        return self.reach if self.periodic else (0, 0, 0)
 
     def joined(self, other: GridSizes) -> GridSizes:
         """Room for all that either has room for."""
@@ -64,7 +59,7 @@ class _Cells(NamedTuple):
     place: Int32[Array, "S N"]  # where the atom is in it
     atoms: Int32[Array, "S _ A"]  # the atoms of each grid cell, by number; N where there is none
     around: Int32[Array, "S C O"]  # the grid cells around it; the empty one where there is none
-    images: Int32[Array, "S C O"]  # in which image they are
+    shifts: Int16[Array, "S C O"]
     offsets: Float32[Array, "S O 3"]  # vectors from corner to corner
     local: Float32[Array, "3 S _"]  # positions relative to the corner; after the last atom, one far from all
     unit: Float32[Array, " S"]  # the radius, made longer by what distances in single precision may be wrong
@@ -77,7 +72,8 @@ class _Around(NamedTuple):
 
     inside: list[Float32[Array, "SC A"]]  # x, y, z of the places in a grid cell, in units of the radius
     outside: list[Float32[Array, "SC W 32"]]  # of those around it
-    neighbors: Int32[Array, "SC W32"]  # what `Found.neighbors` calls these
+    atoms: Int32[Array, "SC W32"]
+    shifts: Int16[Array, "SC W32"]
 
 
 def search_cells(batch: Batch, radius: float, sizes: GridSizes, room: int, due: Bool[Array, ""]) -> Found:
@@ -92,16 +88,17 @@ def search_cells(batch: Batch, radius: float, sizes: GridSizes, room: int, due: 
     bits = stored(due, lambda words: counted(_of_atoms(words, cells).reshape(n_systems * n_atoms, -1)), words)
     places = stored(due, lambda bits: first_set(bits, room), bits).reshape(n_systems, n_atoms, room)
 
-    candidates = cells.row[:, :, None] * np.int32(around.neighbors.shape[1]) + places
-    index, counts = only_counted(
-        look_up(around.neighbors, candidates), bits.counts.reshape(n_systems, n_atoms), jnp.asarray(batch.real)
+    candidates = cells.row[:, :, None] * np.int32(around.atoms.shape[1]) + places
+    shifts, wraps = (look_up(around.shifts, candidates), cells.wraps) if sizes.periodic else (None, None)
+    index, shifts, counts = only_counted(
+        look_up(around.atoms, candidates), shifts, bits.counts.reshape(n_systems, n_atoms), jnp.asarray(batch.real)
     )
-    return Found(index, cells.wraps if sizes.periodic else None, counts, cells.complete)
+    return Found(index, shifts, wraps, counts, cells.complete)
 
 
 def _cells(batch: Batch, grid: Grid, sizes: GridSizes, radius: float) -> _Cells:
     cell, place, atoms, fits = _sorted_into_cells(batch, grid, sizes)
-    around, images, covered = _neighborhood(grid, sizes, radius)
+    around, shifts, covered = _neighborhood(grid, sizes, radius)
     steps = _steps(sizes) / grid.numbers[:, None, :].astype(jnp.float64)
     within = (grid.scaled * grid.numbers[:, None] - grid.bins) / grid.numbers[:, None]
     local = jnp.einsum("snk,ska->asn", within, grid.box, precision="highest").astype(jnp.float32)
@@ -113,7 +110,7 @@ def _cells(batch: Batch, grid: Grid, sizes: GridSizes, radius: float) -> _Cells:
         place=jnp.clip(place, 0, sizes.occupancy - 1),
         atoms=atoms,
         around=around,
-        images=images,
+        shifts=shifts,
         offsets=jnp.einsum("sok,ska->soa", steps, grid.box, precision="highest").astype(jnp.float32),
         local=jnp.pad(local, ((0, 0), (0, 0), (0, 1)), constant_values=_NOWHERE),
         unit=(radius + slack).astype(jnp.float32),
@@ -143,8 +140,8 @@ def _sorted_into_cells(batch: Batch, grid: Grid, sizes: GridSizes) -> tuple[Arra
 
 def _neighborhood(
     grid: Grid, sizes: GridSizes, radius: float
-) -> tuple[Int32[Array, "S C O"], Int32[Array, "S C O"], Bool[Array, " S"]]:
-    """The grid cells around each, in which image they are, and whether they reach as far as the radius."""
+) -> tuple[Int32[Array, "S C O"], Int16[Array, "S C O"], Bool[Array, " S"]]:
+    """The grid cells around each, the lattice vectors in between, and whether they reach as far as the radius."""
     numbers = grid.numbers[:, None, :]
     cell = np.arange(sizes.cells, dtype=np.int32)[None, :]
     rest = cell // numbers[:, :, 2]
@@ -158,7 +155,7 @@ def _neighborhood(
     reach = np.array(sizes.reach)
     far_enough = reach * grid.heights / grid.numbers >= radius
     covered = jnp.all(far_enough | (~grid.repeats & (reach >= jnp.minimum(grid.numbers - 1, 1))), axis=1)
-    return around, image_number(jnp.unstack(crossed, axis=3), sizes.farthest), covered
+    return around, encoded(*jnp.unstack(crossed, axis=3)), covered
 
 
 def _around(cells: _Cells) -> _Around:
@@ -176,11 +173,13 @@ def _around(cells: _Cells) -> _Around:
 
     here = [look_up(local, atoms) / cells.unit[:, None, None] for local in cells.local]
     offsets = [(along / cells.unit[:, None])[:, None, :, None] for along in jnp.unstack(cells.offsets, axis=2)]
-    neighbors = of_all(jnp.minimum(cells.atoms, n_atoms - 1)) + cells.images[:, :, :, None] * np.int32(n_atoms)
+    shifts = jnp.broadcast_to(cells.shifts[:, :, :, None], (*cells.shifts.shape, cells.atoms.shape[2]))
+    atoms = in_rows(of_all(jnp.minimum(cells.atoms, n_atoms - 1)), 0)
     return _Around(
         inside=[local[:, :n_cells].reshape(n_systems * n_cells, -1) for local in here],
         outside=[in_rows(of_all(local) + along, _NOWHERE) for local, along in zip(here, offsets, strict=True)],
-        neighbors=in_rows(neighbors, 0).reshape(n_systems * n_cells, -1),
+        atoms=atoms.reshape(n_systems * n_cells, -1),
+        shifts=in_rows(shifts, 0).reshape(n_systems * n_cells, -1),
     )
 
 

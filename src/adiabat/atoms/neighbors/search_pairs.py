@@ -9,16 +9,14 @@ from jaxtyping import Array, Bool, Int32, UInt32
 from adiabat.atoms.batch import Batch
 from adiabat.atoms.neighbors.all_pairs import all_pairs
 from adiabat.atoms.neighbors.first_set import counted, first_set, in_words, packed
-from adiabat.atoms.neighbors.found import Found, Reach, image_number, only_counted
+from adiabat.atoms.neighbors.found import Found, encoded, only_counted
 from adiabat.atoms.neighbors.images import ImageSet, images_suffice
 from adiabat.atoms.neighbors.lattice import fractional, reciprocal
 from adiabat.atoms.neighbors.pairs import at_neighbors
 from adiabat.atoms.neighbors.storing import stored
 
 
-def search_pairs(
-    batch: Batch, radius: float, images: ImageSet | None, reach: Reach, room: int, due: Bool[Array, ""]
-) -> Found:
+def search_pairs(batch: Batch, radius: float, images: ImageSet | None, room: int, due: Bool[Array, ""]) -> Found:
     """All neighbors nearer than `radius`, image by image and in each by number; traced.
 
     For `due` see `stored`; if it is false the result is arbitrary.
@@ -31,26 +29,23 @@ def search_pairs(
 
     bits = stored(due, counted, stored(due, near))
     places = stored(due, lambda bits: first_set(bits, room), bits).reshape(n_systems, n_atoms, room)
-    atoms, wraps = places % n_atoms, None
-    if images is None:
-        numbers = jnp.ones((), jnp.int32)
-    else:
-        numbers, wraps = _wrapped_images(batch, images, reach, jnp.minimum(places // n_atoms, len(images) - 1), atoms)
-    index, counts = only_counted(
-        numbers * n_atoms + atoms, bits.counts.reshape(n_systems, n_atoms), jnp.asarray(batch.real)
+    atoms, shifts, wraps = places % n_atoms, None, None
+    if images is not None:
+        shifts, wraps = _shifts(batch, images, jnp.minimum(places // n_atoms, len(images) - 1), atoms)
+    index, shifts, counts = only_counted(
+        atoms, shifts, bits.counts.reshape(n_systems, n_atoms), jnp.asarray(batch.real)
     )
-    return Found(index, wraps, counts, images_suffice(batch.cell, batch.pbc, images, radius))
+    return Found(index, shifts, wraps, counts, images_suffice(batch.cell, batch.pbc, images, radius))
 
 
-def _wrapped_images(
-    batch: Batch, images: ImageSet, reach: Reach, image: Int32[Array, "S N K"], atoms: Int32[Array, "S N K"]
-) -> tuple[Int32[Array, "S N K"], Int32[Array, "S N 3"]]:
-    """Numbers of images counted from the cell, for `image` counted from the one nearest to an atom; and the wraps."""
+def _shifts(
+    batch: Batch, images: ImageSet, image: Int32[Array, "S N K"], index: Int32[Array, "S N K"]
+) -> tuple[Array, Int32[Array, "S N 3"]]:
     fractions = fractional(batch.positions, reciprocal(batch.cell, batch.pbc))
     wraps = jnp.floor(fractions)
-    steps = []
+    shifts = []
     for k, (x, w) in enumerate(zip(jnp.unstack(fractions, axis=2), jnp.unstack(wraps, axis=2), strict=True)):
-        nearest = jnp.round(at_neighbors(x, atoms) - x[:, :, None])  # to the bit what `all_pairs` has taken off
+        nearest = jnp.round(at_neighbors(x, index) - x[:, :, None])  # to the bit what `all_pairs` has taken off
         chosen = jnp.asarray(np.array(images, np.float64)[:, k])[image]
-        steps.append(chosen - nearest + at_neighbors(w, atoms) - w[:, :, None])
-    return image_number(steps, reach), wraps.astype(jnp.int32)
+        shifts.append(chosen - nearest + at_neighbors(w, index) - w[:, :, None])
+    return encoded(*shifts), wraps.astype(jnp.int32)

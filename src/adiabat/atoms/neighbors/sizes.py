@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from adiabat.atoms.batch import Batch
-from adiabat.atoms.neighbors.found import FARTHEST, Reach
+from adiabat.atoms.neighbors.found import FARTHEST
 from adiabat.atoms.neighbors.grid import Grid, grid_of
 from adiabat.atoms.neighbors.images import MORE_IMAGES, ImageSet, checked_reciprocal, image_set, images_needed, union
 from adiabat.atoms.neighbors.pairs import LANES
@@ -43,17 +43,6 @@ class Sizes:
     def periodic(self) -> bool:
         """Whether any system repeats."""
         return self.images is not None if self.grid is None else self.grid.periodic
-
-    @property
-    def reach(self) -> Reach:
-        """How far away images are looked at, counted from the cell into which all atoms have been brought back."""
-        if self.grid is not None:
-            return self.grid.farthest
-        if self.images is None:
-            return 0, 0, 0
-        # The image nearest to an atom may be one farther from the cell.
-        a, b, c = (np.abs(self.images).max(axis=0) + 1).tolist()
-        return a, b, c
 
     def as_json(self) -> dict[str, Any]:
         """As JSON can hold it, for checkpoints."""
@@ -111,7 +100,7 @@ def sizes_for(batch: Batch, radius: float) -> Sizes:
 
 
 def too_thin(columns: Float[np.ndarray, "S 3 3"], radius: float) -> Bool[np.ndarray, " S"]:
-    """Which systems need images that are farther away than lists are made for."""
+    """Which systems need images that are farther away than shifts can tell."""
     return (np.ceil(radius * np.linalg.norm(columns, axis=1)) + 1 > FARTHEST).any(axis=1)
 
 
