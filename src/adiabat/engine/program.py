@@ -173,7 +173,9 @@ class StepProgram:
             attempt=jnp.zeros_like(clock.attempt),
             ended=jnp.where(failing, FAILED, clock.ended).astype(jnp.int32),
         )
-        converged = taken & (self.reached(after, before) if reached is None else reached)
+        if reached is None:
+            reached = self.reached(after.replace(metrics={}), before)
+        converged = taken & reached
         clock = clock.replace(ended=jnp.where(converged, CONVERGED, clock.ended).astype(jnp.int32))
         nobody = jnp.zeros_like(after.rejected)
         return after.replace(systems=systems, own=own, clock=clock, scratch=(), metrics={}, rejected=nobody)
@@ -181,10 +183,10 @@ class StepProgram:
     def reached(self, after: State, before: State) -> Bool[Array, " S"]:
         """Who meets, after the step, the criteria that are compiled in and due at its new age in the sub-stage.
 
-        They see the metrics of the step, unless a hook may have changed what those were made of.
+        They may rely on the metrics of `after`, if there are any.
         """
         clock = before.clock.replace(age=before.clock.age + 1, stage_age=before.clock.stage_age + 1)
-        state = after.replace(clock=clock, metrics={} if self._traced else after.metrics)
+        state = after.replace(clock=clock)
         found = jnp.zeros(state.n_systems, jnp.bool_)
         for sub in self.subs:
             convergence = sub.stage.compiled_convergence
@@ -215,8 +217,9 @@ class StepProgram:
             after = self._step(before, step + count)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
             active, outgrown = self._active(before), who_outgrew(self.subs, after.systems)
-            # Here and not in the branch where it is needed: there XLA would compute again what is in the metrics.
-            reached = self.reached(after, before)
+            # Here and not in the branch where it is needed: there XLA would compute again what is in the metrics, which
+            # hold if no hook may have changed what they were made of.
+            reached = self.reached(after.replace(metrics={}) if self._traced else after, before)
             if outgrown is not None:
                 stop = jnp.any(outgrown & active)
                 too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))

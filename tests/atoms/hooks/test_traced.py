@@ -92,6 +92,20 @@ def test_a_hook_of_one_sub_stage_acts_on_the_forces_with_which_systems_enter_tha
     np.testing.assert_allclose(momentum, np.broadcast_to(0.2 * 9.648533212331002e-3 * atoms, momentum.shape), rtol=1e-9)
 
 
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_criterion_sees_the_forces_that_a_hook_has_made(traced):
+    """All atoms are pulled along for ever: their springs come to rest, they themselves do not."""
+    batch = batch_of_clusters()
+    free = FIRE(SPRINGS, fmax=0.05, n_steps=400).run(batch)
+    assert np.all(np.asarray(free.clock.age) < 400)
+    log = Fmax()
+    pulled = FIRE(SPRINGS, fmax=0.05, n_steps=400, hooks=[Tilt(traced), log]).run(batch)
+    np.testing.assert_array_equal(pulled.clock.age, 400)
+    raw = np.linalg.norm(np.asarray(SPRINGS.evaluate(pulled).forces), axis=-1)
+    assert raw.max() < 0.05
+    assert not traced or np.asarray(log.rows)[-1].max() < 0.05, "what is computed before the hook is what rows show"
+
+
 def argon():
     """A perturbed argon crystal, oblique, its atoms moving; once in bulk and once as a slab."""
     rng = np.random.default_rng(3)
