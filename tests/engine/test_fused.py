@@ -1,7 +1,10 @@
 """Joining stages with +."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from engine_toys import Count, Idle, Walk, walkers
 
@@ -82,3 +85,22 @@ def test_a_stage_is_announced_when_it_has_been_entered_and_not_before():
 
     Driver(Laborious(name="slow", n_steps=1), systems=walkers(), callbacks=[Look()]).run()
     assert ready == [True]
+
+
+@dataclass(frozen=True)
+class Keyed(Count):
+    """Keeps a random key for each system."""
+
+    def init(self, state, keys):
+        return state.systems, {"key": keys}
+
+
+@pytest.mark.parametrize("n_systems", [1, 3])
+def test_private_rows_may_be_random_keys(n_systems):
+    stage = Keyed(name="one", n_steps=2) + Keyed(name="other", n_steps=3)
+    driver = Driver(stage, systems={"n": np.zeros(n_systems, np.int32)})
+    driver.run(3)
+    keys = jax.random.key_data(driver.state.own["other"]["key"])
+    assert len(np.unique(keys, axis=0)) == n_systems
+    driver.run()
+    np.testing.assert_array_equal(driver.state.systems["n"], 5)

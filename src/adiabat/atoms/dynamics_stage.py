@@ -48,7 +48,7 @@ class Criterion:
         """Which systems have converged."""
         batch = as_batch(state)
         if self.traced and state.metrics:
-            return self.hook.reached(batch, state.metrics)  # measured by this step
+            return self.hook.reached(batch, state.metrics)  # measured in this step, and nothing has changed since
         return self.hook.reached(batch, self.dynamics.observables(batch))
 
 
@@ -91,6 +91,8 @@ class DynamicsStage(Stage):
         """Last part of the integrator's step, and what it measures."""
         batch = self.dynamics.post_update(as_batch(state))
         metrics = {**state.metrics, **self.dynamics.observables(batch)}
+        if batch.energy is not state.systems.energy:
+            metrics["energy"] = batch.energy
         if batch.forces is not state.systems.forces:
             metrics["fmax"] = fmax(batch)
         return _with_batch(state, batch).replace(metrics=metrics)

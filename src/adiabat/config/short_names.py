@@ -11,7 +11,7 @@ from typing import Literal
 __all__ = ["SHORT_NAMES", "JobName", "StructuresJobName"]
 
 StructuresJobName = Literal["relax", "md"]
-JobName = Literal["energy", "relax", "md"]
+JobName = Literal["energy", StructuresJobName]
 
 _STRUCTURES = {
     "strict": "structures.strict",

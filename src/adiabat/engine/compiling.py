@@ -99,8 +99,7 @@ class ProgramCache:
 
     def no_rows(self, sub: SubStage, before: State) -> PyTree:
         """Private rows of `sub` that mean nothing, where those of its systems are to be put."""
-        zeros = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), self.row_shapes(sub, before))
-        return self.placement.rows(sub, zeros)
+        return self.placement.rows(sub, jax.tree.map(_zeros, self.row_shapes(sub, before)))
 
     def merge(self) -> Program:
         """(entering, systems, before) -> systems: those that enter, with the others as before."""
@@ -202,6 +201,12 @@ def _entered(
         return Entered(systems, own, *(nobody if flag is None else entering & flag for flag in flags))
 
     return entered
+
+
+def _zeros(like: jax.ShapeDtypeStruct) -> Any:
+    """Of NumPy where it knows the type: nothing has to be compiled."""
+    xp: Any = jnp if jnp.issubdtype(like.dtype, jax.dtypes.extended) else np
+    return xp.zeros(like.shape, like.dtype)
 
 
 def _codes(subs: Sequence[SubStage]) -> tuple[int, ...]:

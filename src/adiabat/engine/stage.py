@@ -25,7 +25,8 @@ class Convergence(Protocol):
 
     With an attribute ``traced = True``, `evaluate` is a pure function that is compiled into the step: a system that has
     converged rests from that very step on, however many steps the program goes on for the others, and one that has
-    converged already when it enters takes no step at all. It then sees the systems and the own rows, no metrics.
+    converged already when it enters takes no step at all. It then sees the systems and the own rows, and the metrics of
+    the step only where they hold and save it work: it must do without them.
     """
 
     @property

@@ -193,7 +193,7 @@ def test_the_way_on_with_more_room_is_as_if_it_had_been_there(way, monkeypatch):
         roomy, others = forces_of(roomy, batch)
         np.testing.assert_array_equal(forces, others)
         np.testing.assert_array_equal(found.builds, roomy.builds)
-        np.testing.assert_array_equal(found.index, roomy.index[:, :, : found.capacity])
+        np.testing.assert_array_equal(found.atoms, roomy.atoms[:, :, : found.capacity])
     assert np.all(found.builds > 1)
     assert np.abs(forces).max() > 1e-6
 
@@ -251,7 +251,7 @@ def test_a_list_with_more_room_of_every_kind_holds_the_same_in_the_same_order(wa
     found, forces = forces_of(found, batch)
     roomy, others = forces_of(NeighborList.empty(*batch.numbers.shape, 3.0, 0.5, wide), batch)
     assert not roomy.outgrown.any()
-    np.testing.assert_array_equal(found.index, roomy.index[:, :, : found.capacity])
+    np.testing.assert_array_equal(found.atoms, roomy.atoms[:, :, : found.capacity])
     listed = np.arange(found.capacity) < np.asarray(found.counts)[:, :, None]
     np.testing.assert_array_equal(found.shifts[listed], roomy.shifts[:, :, : found.capacity][listed])
     np.testing.assert_array_equal(forces, others)

@@ -227,6 +227,8 @@ def test_each_system_is_calculated_once_and_afresh() -> None:
     again = jax.block_until_ready(jax.jit(potential.evaluate)(moved))
     assert Remembers.calls == 4, "those that have not changed are left alone"
     np.testing.assert_array_equal(again.energy, [np.sum(atom), 0.0, np.sum(atom + 1), np.sum(atom + 1)])
+    jax.block_until_ready(jax.jit(potential.evaluate)(potential.prepare(moved)))
+    assert Remembers.calls == 7, "in another run the calculator may have other parameters"
 
 
 def test_every_bit_crosses_to_a_calculator_wherever_it_is_called() -> None:

@@ -40,9 +40,7 @@ class NeighborList:
     stays as it is until someone makes room with `grown`. A row of zeros is that of a system without a list.
     """
 
-    index: (
-        Any  # int32 (S, N, K): the neighbors of each atom; after the last one N, which stands for an atom out of reach
-    )
+    atoms: Any  # int32 (S, N, K): which atoms are neighbors of each; after the last one N, an atom out of reach
     shifts: Any  # int16 (S, N, K): by how many lattice vectors they are displaced; None where nothing repeats
     wraps: Any  # int32 (S, N, 3): lattice vectors that bring atoms back into the cell; None where nothing repeats
     counts: Any  # int32 (S, N): neighbors of each atom, those for which there is no room as well
@@ -84,7 +82,7 @@ class NeighborList:
         """Lists of no system, of NumPy arrays."""
         shape = (n_systems, n_atoms, sizes.neighbors)
         return cls(
-            index=np.full(shape, n_atoms, np.int32),
+            atoms=np.full(shape, n_atoms, np.int32),
             shifts=np.full(shape, NO_SHIFT, np.int16) if sizes.periodic else None,
             wraps=np.zeros((n_systems, n_atoms, 3), np.int32) if sizes.periodic else None,
             counts=np.zeros(shape[:2], np.int32),
@@ -126,15 +124,15 @@ class NeighborList:
         Given the sizes of a list that has `grown`, an earlier list of the same systems can take its place, as if it had
         had that room from the start.
         """
-        n_systems, n_atoms, _ = self.index.shape
+        n_systems, n_atoms, _ = self.atoms.shape
         longer = self.empty(n_systems, n_atoms, self.cutoff, self.skin, sizes)
         outgrown = np.asarray(self.outgrown)
-        longer.index[:, :, : self.capacity] = self.index
+        longer.atoms[:, :, : self.capacity] = self.atoms
         if longer.shifts is not None and self.shifts is not None:
             longer.shifts[:, :, : self.capacity] = self.shifts
         return replace(
             self,
-            index=longer.index,
+            atoms=longer.atoms,
             shifts=longer.shifts,
             wraps=longer.wraps if self.wraps is None else self.wraps,
             built=np.asarray(self.built) & ~outgrown,
@@ -197,17 +195,17 @@ class NeighborList:
         vectors = []
         for a, x in enumerate(jnp.unstack(positions, axis=2)):
             displaced = sum(n * cell[:, k, a, None, None] for k, n in enumerate(steps))
-            vectors.append(at_neighbors(x, self.index) - x[:, :-1, None] + displaced)
+            vectors.append(at_neighbors(x, self.atoms) - x[:, :-1, None] + displaced)
         dx, dy, dz = vectors
         r2 = dx * dx + dy * dy + dz * dz
-        return Pairs(dx, dy, dz, r2, r2 < self.cutoff**2, self.index)
+        return Pairs(dx, dy, dz, r2, r2 < self.cutoff**2, self.atoms)
 
     def _built(self, batch: Batch, due: Bool[Array, ""]) -> NeighborList:
         found = self._search(batch, due)
         too_many = jnp.max(found.counts, axis=1) > self.capacity
         return replace(
             self,
-            index=found.neighbors,
+            atoms=found.neighbors,
             shifts=found.shifts,
             wraps=found.wraps,
             counts=found.counts,

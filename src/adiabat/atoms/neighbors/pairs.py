@@ -80,7 +80,7 @@ def _added(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ...
 
 
 def at_neighbors(values: Shaped[Array, "S M"], index: Int32[Array, "S N K"]) -> Shaped[Array, "S N K"]:
-    """Values (S, N) of the atoms that an index names. All of the index has to name atoms."""
+    """Values of those that an index names, each of which has to be there."""
     n_systems, width = values.shape
     first = jnp.arange(0, n_systems * width, width, dtype=jnp.int32)[:, None, None]
     return look_up(values, index + first)

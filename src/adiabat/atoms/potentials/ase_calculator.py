@@ -28,8 +28,8 @@ class ASECalculator(Potential):
 
     Compiled programs call back into Python, so a step takes what the calculator takes for every system that has
     changed. Each is calculated afresh, without what the calculator remembers of another, so that results do not depend
-    on order. A system whose calculation fails has energy, forces and stress nan and the error is logged;
-    the others go on.
+    on order; the calculator must not change during a run. A system whose calculation fails has energy, forces and
+    stress nan and the error is logged; the others go on.
 
     Raises
     ------
@@ -60,6 +60,11 @@ class ASECalculator(Potential):
     def gives(self) -> frozenset[str]:
         """Energy, forces and what else of stress the calculator implements."""
         return frozenset({"energy", "forces", "stress"} & set(self.calculator.implemented_properties))
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch; the calculator may have changed since the last run."""
+        self._memory.forget()
+        return batch
 
     def evaluate(self, batch: Batch) -> Batch:
         """The batch with energy, forces and stress from a call to the host."""

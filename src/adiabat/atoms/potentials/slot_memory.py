@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,12 +12,18 @@ from numpy.typing import NDArray
 
 
 class SlotMemory:
-    """The last inputs and outputs of a pure function of systems in slots.
+    """The last inputs and outputs of a function of systems in slots, which is pure as long as nobody says `forget`.
 
-    Systems at rest, and those that have left their slots without anyone coming after them, are in a batch as they were.
+    Systems at rest, those that have failed, and those that have left their slots without anyone coming after them, are
+    in a batch as they were.
     """
 
     def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what is calculated may be another function now, and what failed may succeed."""
         self._inputs: list[NDArray] = []
         self._outputs: list[NDArray[np.float64]] = []
 
@@ -30,6 +37,15 @@ class SlotMemory:
 
         Inputs and outputs have a leading axis of slots.
         """
+        with self._guard:
+            return self._complete(function, inputs, shapes)
+
+    def _complete(
+        self,
+        function: Callable[[Int[np.ndarray, " changed"]], Sequence[Any]],
+        inputs: Sequence[NDArray],
+        shapes: Sequence[tuple[int, ...]],
+    ) -> list[NDArray[np.float64]]:
         outputs = [np.zeros(shape) for shape in shapes]
         changed = np.ones(len(inputs[0]), bool)
         if [a.shape for a in self._inputs] == [a.shape for a in inputs]:

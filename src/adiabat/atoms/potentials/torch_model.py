@@ -97,6 +97,11 @@ class TorchPotential(Potential):
             except Exception as error:  # noqa: BLE001 - perhaps a failure of this system alone
                 say_once(f"{self.name} failed for a system: {type(error).__name__}: {error}")
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch; the model may have changed since the last run."""
+        self._memory.forget()
+        return batch
+
     def evaluate(self, batch: Batch) -> Batch:
         """The batch with energy, forces and stress from a call to the host."""
         s, n = batch.numbers.shape
