@@ -86,8 +86,11 @@ def _calls(count: int) -> tuple[Call, dict[str, Call]]:
 
 
 def _steps(atoms: list[Atoms], potential: CHGNet) -> Call:
-    """A step of the engine, one after the other."""
-    fire = FIRE(potential)
+    """A step of the engine, one after the other.
+
+    They move by next to nothing: relaxed, the crystals have 1.6 times as many angles as those they are compared with.
+    """
+    fire = FIRE(potential, max_step=1e-9)
     batch = Batch.from_data_list([from_ase(each) for each in atoms])
 
     def step() -> None:
