@@ -24,7 +24,7 @@ Schedule = float | Standard
 class SR:
     learning_rate: Schedule = setting(Standard(rate=0.1), kind="schedules", above=0, help="length of a step")
     damping: float = setting(1e-3, min=0, help="added to the Gram matrix")
-    max_norm: Schedule | None = setting(None, kind="schedules", above=0)
+    max_norm: Schedule | Literal["fixed"] | None = setting(None, kind="schedules", above=0)
     march_mode: Literal["var", "diff"] = "var"
     eps: float = 1e-8
     f_log_psi: Callable | None = wired()

@@ -167,6 +167,22 @@ def test_a_schedule_over_a_number_or_none(write, flags):
         cfg.get_module("optimizer", "sr")
 
 
+def test_a_word_may_stand_beside_kinds(write, flags):
+    for cfg in (
+        ConfigManager([flags("--optimizer.max_norm=fixed")]),
+        ConfigManager([write("optimizer: {max_norm: fixed}")]),
+        ConfigManager({"optimizer": {"max_norm": "fixed"}}),
+        ConfigManager({"optimizer": SR(max_norm="fixed")}),
+        ConfigManager([write("optimizer: {max_norm: {rate: 2}}"), flags("--optimizer.max_norm=fixed")]),
+    ):
+        assert cfg.get_module("optimizer", "sr").max_norm == "fixed"
+        cfg.finalize()
+        assert ConfigManager([write(cfg.to_yaml())]).get_module("optimizer", "sr").max_norm == "fixed"
+    cfg = ConfigManager([flags("--optimizer.max_norm=fixd")])
+    with pytest.raises(InputError, match=r"unknown schedule 'fixd', did you mean 'fixed'.* there is .*fixed, "):
+        cfg.get_module("optimizer", "sr")
+
+
 def test_a_function_serves_as_a_schedule_in_python():
     cfg = ConfigManager({"optimizer": {"learning_rate": abs}})
     assert cfg.get_module("optimizer", "sr").learning_rate is abs

@@ -44,17 +44,19 @@ class Problem:
         self.previous = rng.standard_normal(flat(self.params).size).astype(dtype)
         self.metric = (0.5 + rng.random(self.previous.size)).astype(dtype)
 
-    def update(self, optimizer, *, step=0, **state):
+    def update(self, optimizer, *, step=0, grads=None, residuals="its own", **state):
         """Updates and new state of one step."""
         given = optimizer.init(self.params)._replace(step=jnp.int32(step), direction=jnp.asarray(self.previous))
         if given.metric is not None:
             given = given._replace(metric=jnp.asarray(self.metric))
         given = given._replace(**state)
 
-        def run(params, state, data, residuals):
-            return optimizer.update(None, state, params, batched_data=data, residuals=residuals)
+        residuals = self.residuals if isinstance(residuals, str) else residuals
 
-        return quick_jit(run)(self.params, given, self.data, self.residuals)
+        def run(params, state, data, residuals, grads):
+            return optimizer.update(grads, state, params, batched_data=data, residuals=residuals, rngs=None)
+
+        return quick_jit(run)(self.params, given, self.data, residuals, grads)
 
     def direction(self, *, network=None, **settings):
         return np.asarray(self.update(optimizer(network or self.network, **settings))[1].direction)

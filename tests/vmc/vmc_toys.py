@@ -46,7 +46,8 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Perceptron:
-    """A network of two dense layers and a plain parameter; its logarithm is complex if asked for."""
+    """A network of dense layers, one of them with two inputs, and a plain parameter; its logarithm is complex if asked
+    for."""
 
     is_complex: bool = False
     width: int = 5
@@ -55,12 +56,13 @@ class Perceptron:
     def init(self, key):
         rng = np.random.default_rng(0)
         shapes = {"first": (3, self.width), "second": (self.width, self.width), "last": (self.width, 2), "decay": (2,)}
+        shapes["beside"] = (3, self.width)
         return {name: rng.standard_normal(shape).astype(self.dtype) for name, shape in shapes.items()}
 
     def log_psi(self, params, walker):
         x = walker["electrons"] if isinstance(walker, dict) else walker
         h = jnp.tanh(x @ params["first"])
-        h = h + jnp.tanh(h @ params["second"])
+        h = h + jnp.tanh(h @ params["second"] + x @ params["beside"])
         value = jnp.sum(h @ params["last"], axis=0) - params["decay"] * jnp.sum(x * x)
         return jax.lax.complex(value[0], value[1]) if self.is_complex else value[0]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from adiabat.config.choice import expectation
-from adiabat.config.coercion import members
+from adiabat.config.coercion import literal_words, members
 from adiabat.config.settings import settings_of
 from adiabat.config.suggestions import did_you_mean
 from adiabat.errors import InputError
@@ -24,17 +24,11 @@ def check_settings(settings: Any) -> None:
         items = value if isinstance(value, tuple) else (value,)
         if not all(field.info.allows(item) for item in items) or _is_unknown_word(value, field.type):
             expected = expectation(field)
-            hint = did_you_mean(value, _words(field.type)) if isinstance(value, str) else ""
+            hint = did_you_mean(value, literal_words(field.type)) if isinstance(value, str) else ""
             raise InputError(f"{type(settings).__name__}.{field.name}: expected {expected}, got {value!r}{hint}")
 
 
 def _is_unknown_word(value: Any, type_: Any) -> bool:
     """Whether a word is given where a `Literal` allows certain others only."""
-    words = _words(type_)
+    words = literal_words(type_)
     return bool(words) and isinstance(value, str) and str not in members(type_) and value not in words
-
-
-def _words(type_: Any) -> list[str]:
-    """The words that a type allows."""
-    literals = [member for member in members(type_) if get_origin(member) is Literal]
-    return [word for literal in literals for word in get_args(literal)]

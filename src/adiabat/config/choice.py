@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_origin
 
-from adiabat.config.coercion import allows_none, coerce, describe_type, members
+from adiabat.config.coercion import allows_none, coerce, describe_type, literal_words, members
 from adiabat.config.kinds import FAMILIES, Family
 from adiabat.config.settings import MISSING, Setting, SettingInfo
 from adiabat.config.sources import DEFAULT, Node, Origin, Text
@@ -24,7 +24,7 @@ __all__ = ["KindChoice", "expectation"]
 
 @dataclass
 class KindChoice:
-    """What the sources taken so far choose: a class (`target`) or a plain `value` (number, None, function).
+    """What the sources taken so far choose: a class (`target`) or a plain `value` (number, word, None, function).
 
     Args:
         path: dotted name of the setting, for messages.
@@ -64,12 +64,12 @@ class KindChoice:
             self._choose_plain(coerce(node, float, self.setting.info, self.path), node.origin)
         else:
             word = coerce(node, str, SettingInfo(), self.path)
-            self._choose_kind(word, node.origin)
+            self._choose_word(word.strip(), node.origin)
 
     def take_object(self, value: Any, origin: Origin) -> None:
         """Take a Python value: a kind's name, its class, a ready-made object, a number, None, a function."""
         if isinstance(value, str):
-            self._choose_kind(value, origin)
+            self._choose_word(value.strip(), origin)
         elif isinstance(value, type):
             self._choose_target(target_of(value, self.setting.info.kind), origin)
         elif dataclasses.is_dataclass(value):
@@ -114,8 +114,15 @@ class KindChoice:
             self._choose_kind(default, DEFAULT)
         self.sections.append(node)
 
+    def _choose_word(self, word: str, origin: Origin) -> None:
+        if word in literal_words(self.setting.type):
+            self._choose_plain(word, origin)
+        else:
+            self._choose_kind(word, origin)
+
     def _choose_kind(self, word: str, origin: Origin) -> None:
-        self._choose_target(find_target(word.strip(), self.setting.info.kind, origin.names(self.path)), origin)
+        others = literal_words(self.setting.type)
+        self._choose_target(find_target(word.strip(), self.setting.info.kind, origin.names(self.path), others), origin)
 
     def _choose_target(self, target: Target, origin: Origin) -> None:
         if self.target is None or self.target.path != target.path:
@@ -142,6 +149,7 @@ def expectation(setting: Setting) -> str:
         words.append(describe_type(float, setting.info))
         if any(get_origin(member) is Sequence for member in members(setting.type)):
             words.append("a list of numbers")
+    words += map(repr, literal_words(setting.type))
     if allows_none(setting.type):
         words.append("none")
     return " or ".join(words)

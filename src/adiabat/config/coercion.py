@@ -16,7 +16,7 @@ from adiabat.config.suggestions import did_you_mean
 from adiabat.config.targets import Target, load_target
 from adiabat.errors import InputError
 
-__all__ = ["allows_none", "coerce", "describe_type", "members"]
+__all__ = ["allows_none", "coerce", "describe_type", "literal_words", "members"]
 
 _NO_INFO = SettingInfo()
 _TRUE = {"true", "yes", "on"}
@@ -79,6 +79,12 @@ def members(type_: Any) -> tuple[Any, ...]:
     if get_origin(type_) in (Union, types.UnionType):
         return tuple(inner for member in get_args(type_) for inner in members(member))
     return (type(None) if type_ is None else type_,)
+
+
+def literal_words(type_: Any) -> list[Any]:
+    """What the `Literal` members of a type allow."""
+    literals = [member for member in members(type_) if get_origin(member) is Literal]
+    return [word for literal in literals for word in get_args(literal)]
 
 
 def allows_none(type_: Any) -> bool:
@@ -252,10 +258,8 @@ def _takes_bool(type_: Any) -> bool:
 
 def _choices(type_: Any, info: SettingInfo) -> list[str]:
     """All words a type allows, to guess at a misspelt one."""
-    words = list(info.choices or ())
+    words = [*(info.choices or ()), *literal_words(type_)]
     for member in members(type_):
-        if get_origin(member) is Literal:
-            words += get_args(member)
-        elif isinstance(member, type) and issubclass(member, enum.Enum):
+        if isinstance(member, type) and issubclass(member, enum.Enum):
             words += [item.value for item in member]
     return [str(word) for word in words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,9 @@ def family_for(setting: str, default: Any = None) -> str | None:
     return None
 
 
-def find_target(word: str, family_name: str | None, where: str = "") -> Target:
+def find_target(word: str, family_name: str | None, where: str = "", others: Sequence[str] = ()) -> Target:
     """The kind called `word`: a registered name of the family, `package:name` of a package the family takes kinds
-    from, or `package.module:Class`. Imports nothing.
+    from, or `package.module:Class`. Imports nothing. `others` are words that would have done, too.
 
     Raises:
         InputError: no such name; the message starts with `where` and lists what there is.
@@ -50,7 +51,7 @@ def find_target(word: str, family_name: str | None, where: str = "") -> Target:
     if family is not None and word in family.kinds:
         return Target(word, family.kinds[word].target)
     noun = family.singular if family else "kind"
-    known = sorted(family.kinds) if family else []
+    known = sorted([*family.kinds, *others]) if family else []
     listed = [*known, *(f"{package}:NAME" for package in family.foreign)] if family else []
     choices = f"; there is {', '.join(listed)}, or your own as package.module:Class" if known else ""
     raise InputError(f"{_lead(where)}unknown {noun} '{word}'{did_you_mean(word, known)}{choices}")

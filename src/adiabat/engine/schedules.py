@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -129,8 +129,18 @@ class Piecewise:
         return jnp.asarray(self.rates, jnp.float32)[passed]
 
 
-def at(schedule: Schedule, step: Int[Array, ""] | int, dtype: Any = jnp.float32) -> Float[Array, ""]:
-    """Value of a number or schedule at a step. Schedules are in float32 themselves."""
+@overload
+def at(schedule: Schedule, step: Int[Array, ""] | int, dtype: Any = ...) -> Float[Array, ""]: ...
+@overload
+def at(schedule: None, step: Int[Array, ""] | int, dtype: Any = ...) -> None: ...
+@overload
+def at(schedule: Schedule | None, step: Int[Array, ""] | int, dtype: Any = ...) -> Float[Array, ""] | None: ...
+
+
+def at(schedule: Schedule | None, step: Int[Array, ""] | int, dtype: Any = jnp.float32) -> Float[Array, ""] | None:
+    """Value of a number or schedule at a step, None of None. Schedules are in float32 themselves."""
+    if schedule is None:
+        return None
     return jnp.asarray(schedule(step) if callable(schedule) else schedule, dtype)
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 from adiabat.vmc.log_psi import LogPsi
 from adiabat.vmc.protocols import Walker
 
-WALKERS = 64
-"""Walkers that are asked, at most: enough to know the length to a tenth of itself."""
+WALKERS = 32
+"""Walkers that are asked, at most: enough to know the length to an eighth of itself."""
 
 
 def update_length(log_psi: LogPsi, params: Any, updates: Any, walkers: Walker) -> Float[Array, ""]:

@@ -11,7 +11,7 @@ from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.errors import InputError
 from adiabat.vmc.gradient import LossAndGrad
 from adiabat.vmc.log_psi import as_log_psi
-from adiabat.vmc.optimizers import AutoDamping, KFACOptimizer
+from adiabat.vmc.optimizers import AutoDamping, KFACOptimizer, Piecewise, kronecker
 from adiabat.vmc.optimizers.kfac import KFACState
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -99,9 +99,11 @@ class Biased:
         return jax.lax.complex(values[0] * values[1], values[1]) if self.is_complex else values[0] * values[1]
 
 
+@pytest.mark.parametrize("large", [kronecker.LARGE, 2], ids=["whole", "halves"])
 @pytest.mark.parametrize("is_complex", [False, True])
-def test_blocks_are_those_of_the_definition(is_complex):
+def test_blocks_are_those_of_the_definition(is_complex, large, monkeypatch):
     """``2 A (x) B / repeats`` of a layer, ``2 Re <O* O>`` of the others; damping shared by mean eigenvalues."""
+    monkeypatch.setattr(kronecker, "LARGE", large)
     steps = Steps(Biased(is_complex), damping=0.03)
     found = steps.run(0, 1)[-1]
 
@@ -183,10 +185,26 @@ def test_each_parameter_does_what_it_says():
     assert_same(last(0, 1, l2_reg=0.5, damping=0.5), last(0, 1, damping=1.0), 1e-6)
     assert_same(last(0, 1, score_chunk_size=5), plain, 1e-9)
     assert_same(last(0, 1, score_chunk_size=None), plain, 1e-9)
+    # Schedules of these, in the second step.
+    assert_same(last(0, 1, curvature_ema=Piecewise((0.5, 0.25), (1,))), last(0, 1, curvature_ema=0.25), 1e-6)
+    assert_same(last(0, 1, l2_reg=Piecewise((0.1, 0.5), (1,))), last(0, 1, l2_reg=0.5), 1e-6)
     # With much damping it is the gradient.
     gradient = Steps(Perceptron(True)).gradient(0)
     much = last(0, damping=1e8, learning_rate=1.0)
     assert_same(jax.tree.map(lambda u: -1e8 * u, much), gradient, 1e-2)
+
+
+@pytest.mark.parametrize("network", [Perceptron(), Perceptron(True), ComplexPerceptron()], ids=["real", "complex", "z"])
+def test_the_gradient_will_do_where_there_are_no_residuals(network):
+    steps = Steps(network)
+    (expected,) = steps.run(0)
+    given = Steps(network)
+    update = quick_jit(lambda *a: given.optimizer.update(*a[:3], batched_data=a[3]))
+    found, state = update(given.gradient(0), given.state, given.params, given.data(0))
+    assert_same(found, expected, 1e-6)
+    assert float(state.damping.last) == pytest.approx(float(steps.state.damping.last), rel=1e-5)
+    with pytest.raises(ValueError, match="needs the gradient of the energy, or residuals="):
+        given.optimizer.update(None, given.state, given.params, batched_data=given.data(0))
 
 
 def test_the_length_of_a_step_is_capped_in_the_metric_of_the_curvature():

@@ -10,6 +10,7 @@ from vmc_toys import Perceptron, jacobian, quick_jit, ravel
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import (
     KFACOptimizer,
+    Piecewise,
     SROptimizer,
     Standard,
     sr,
@@ -268,9 +269,48 @@ def test_the_state_keeps_its_form_whatever_is_set(chosen, dtype):
     assert all(form == forms[0] for form in forms)
 
 
-def test_momentum_may_be_a_schedule(problem):
-    found = np.asarray(problem.update(optimizer(problem.network, spring_mu=Standard(0.9, 5.0)), step=5)[1].direction)
-    assert_same(found, problem.dense_direction(momentum=0.45), 1e-6)
+@pytest.mark.parametrize(
+    ("name", "value", "other", "settings"),
+    [
+        ("learning_rate", 0.1, 0.2, {}),
+        ("max_norm", 0.02, 0.04, {}),
+        ("max_length", 1e-3, 2e-3, {}),
+        ("damping", 1e-3, 2e-3, {}),
+        ("max_cond_num", 50.0, 100.0, {}),
+        ("max_score", 1.1, 1.3, {}),
+        ("spring_mu", 0.9, 0.8, {}),
+        ("score_norm_clip", 0.3, 0.4, {}),
+        ("march_beta", 0.7, 0.6, {}),
+        ("march_beta", 0.7, 0.6, {"march_mode": "diff"}),
+        ("eps", 0.05, 0.1, {"march_beta": 0.7}),
+        ("cg_tolerance", 0.3, 1e-6, {"method": "cg"}),
+    ],
+)
+def test_every_number_may_be_a_schedule(problem, name, value, other, settings):
+    """From the step on at which it becomes another number, so does the update."""
+
+    def updated(number):
+        updates, state = problem.update(optimizer(problem.network, **settings, **{name: number}), step=5)
+        return np.concatenate([ravel(updates), state.direction, [] if state.metric is None else state.metric])
+
+    before, found, expected = updated(other), updated(Piecewise((other, value), steps=(5,))), updated(value)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    assert not np.allclose(found, before, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("march", [None, "var"])
+@pytest.mark.parametrize(("method", "tolerance"), [("sample", 1e-6), ("parameter", 1e-6), ("cg", 1e-4)], ids=str)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_gradient_will_do_where_there_are_no_residuals(kind, method, tolerance, march):
+    problem = Problem(NETWORKS[kind]("float64"))
+    chosen = optimizer(problem.network, method=method, damping=AutoDamping(), march_beta=march and 0.7)
+    gradient = quick_jit(problem.loss.gradient)(problem.params, problem.data, jnp.asarray(problem.residuals))
+    updates, state = problem.update(chosen)
+    found, after = problem.update(chosen, grads=gradient, residuals=None)
+    assert_same(flat(found), flat(updates), tolerance)
+    assert float(after.damping.last) == pytest.approx(float(state.damping.last), rel=1e-4)
+    with pytest.raises(ValueError, match="needs the gradient of the energy, or residuals="):
+        problem.update(chosen, residuals=None)
 
 
 @pytest.mark.parametrize("method", ["sample", "parameter", "cg"])
@@ -316,7 +356,9 @@ def test_more_chunks_than_walkers_are_refused(problem):
         (dict(damping=-1e-3), "damping: expected .*> 0, got -0.001"),
         (dict(march_mode="vra"), "march_mode: expected .*var.*, got 'vra', did you mean 'var'"),
         (dict(method="gc"), "method: expected .*cg.*, got 'gc'"),
-        (dict(max_norm=-1.0), "max_norm"),
+        (dict(max_norm=-1.0), "max_norm: expected a kind of schedule or a number > 0 or 'fixed' or none, got -1.0"),
+        (dict(max_norm="fixd"), "max_norm: expected .*, got 'fixd', did you mean 'fixed'"),
+        (dict(march_beta=AutoDamping()), "march_beta: expected a number or a schedule, got AutoDamping"),
         (dict(gram_dot_prec="F16"), "gram_dot_prec"),
     ],
 )

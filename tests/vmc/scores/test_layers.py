@@ -57,6 +57,55 @@ def test_a_layer_is_a_weight_that_enters_in_products_from_the_right_only(functio
     assert (traced.layers, traced.explicit) == (((0,), ()) if is_layer else ((), (0,)))
 
 
+SUMS = {
+    # what is done with two products and two vectors: do the products share a cotangent?
+    "a sum": (lambda p, q, a, b: jnp.tanh(p + q), True),
+    "a longer sum": (lambda p, q, a, b: jnp.tanh(a + p + (b + q)), True),
+    "a sum in a jitted part": (lambda p, q, a, b: jax.jit(lambda p, q: p + q)(p, q), False),
+    "a sum that is read twice": (lambda p, q, a, b: (lambda s: s * jnp.sin(s))(p + q), True),
+    "one also elsewhere": (lambda p, q, a, b: jnp.tanh(p + q) + p, False),
+    "two sums": (lambda p, q, a, b: jnp.tanh(p + a) + jnp.sin(q + b), False),
+    "a difference": (lambda p, q, a, b: p - q, False),
+    "of a function of one": (lambda p, q, a, b: p + jnp.sin(q), False),
+}
+
+
+@pytest.mark.parametrize(("function", "shared"), SUMS.values(), ids=SUMS)
+@pytest.mark.usefixtures("x64")
+def test_products_that_are_added_up_share_their_cotangent(function, shared):
+    """And with it every gradient remains what it is."""
+    rng = np.random.default_rng(0)
+    params = {"v": rng.standard_normal((3, 2)), "w": rng.standard_normal((3, 2))}
+    a, b = rng.standard_normal((2, len(X), 2))
+
+    def log_psi(params, x):
+        return jnp.sum(jnp.cos(function(x @ params["v"], jnp.sin(x) @ params["w"], a, b)))
+
+    traced = trace(log_psi, params, X)
+    assert traced.layers == (0, 1)
+    assert len(traced.zero_taps(jnp.float64)) == (1 if shared else 2)
+    leaves = [jnp.asarray(leaf) for leaf in params.values()]
+
+    def with_taps(taps):
+        (value,), activations = traced.tapped(leaves, [jnp.asarray(X)], taps)
+        return value, activations
+
+    cotangents, activations = jax.grad(with_taps, has_aux=True)(traced.zero_taps(jnp.float64))
+    expected = jax.tree.leaves(jax.grad(log_psi)(params, X))
+    for use, x in zip(traced.uses, activations, strict=True):
+        np.testing.assert_allclose(x.T @ cotangents[use.tap], expected[use.leaf], rtol=1e-12)
+
+
+def test_layers_of_ferminet_that_feed_the_same_electron_share_their_cotangent():
+    network = FermiNet(molecule=LIH, layers=2, start="random")
+    traced = trace(lambda params, x: network.log_psi(params, x)[0], network.init(0), jnp.asarray(X, jnp.float32))
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(network.init(0))]
+    taps = {paths[use.leaf]: use.tap for use in traced.uses}
+    for layer in (0, 1):
+        one, means, pairs = (taps[f"['trunk']['layers'][{layer}]['{name}']['w']"] for name in ("one", "means", "pairs"))
+        assert one == pairs != means
+
+
 @pytest.mark.parametrize("name", [name for name, (_, is_layer) in PROGRAMS.items() if is_layer])
 @pytest.mark.usefixtures("x64")
 def test_activations_and_cotangents_of_all_uses_make_the_gradient(name):
@@ -71,6 +120,7 @@ def test_activations_and_cotangents_of_all_uses_make_the_gradient(name):
 
     cotangents, activations = jax.grad(with_taps, has_aux=True)(traced.zero_taps(jnp.float64))
     gradient = sum(
-        jnp.tensordot(x.reshape(-1, 3), d, axes=(0, 0)) for x, d in zip(activations, cotangents, strict=True)
+        jnp.tensordot(x.reshape(-1, 3), cotangents[use.tap], axes=(0, 0))
+        for use, x in zip(traced.uses, activations, strict=True)
     )
     np.testing.assert_allclose(gradient, jax.grad(function)(SQUARE, X), rtol=1e-12)

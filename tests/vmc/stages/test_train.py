@@ -14,7 +14,7 @@ from adiabat.electrons.wavefunctions import FermiNet
 from adiabat.engine import AbstractCallback, Checkpoints, Driver, State
 from adiabat.engine.state import Clock
 from adiabat.errors import NumericalError
-from adiabat.vmc import MCMCSampler, SamplingState
+from adiabat.vmc import MCMCSampler, SamplingState, update_length
 from adiabat.vmc.optimizers import AdamOptimizer, AutoDamping, KFACOptimizer, SROptimizer
 
 SAMPLER = MCMCSampler(walkers=200, steps=5)
@@ -114,7 +114,7 @@ def test_the_reported_energy_is_not_clipped_but_the_gradient_is():
         r = np.linalg.norm(np.asarray(state.systems.batched_data["electrons"], np.float64)[0, :, 0], axis=-1)
         energies = -(0.9**2) / 2 + (0.9 - 1) / r + 1e4 * (r > 4)
         assert float(state.metrics["energy"][0]) == pytest.approx(np.mean(energies), rel=1e-5)
-        moments.append(abs(float(state.scratch["opt_state"][0].mu["a"][0])))
+        moments.append(abs(float(state.scratch["opt_state"].inner[0].mu["a"][0])))
     assert np.mean(energies) > 10
     assert moments[1] < moments[0] / 3
 
@@ -151,7 +151,7 @@ def test_an_update_that_moves_the_state_too_far_is_tried_again_and_counted():
     psi, rows = Exponential(1.0), Rows()
     stage = train_stage(psi, Constant(-0.5), SAMPLER, iterations=1, burn_in=50, cooldown=0.0, max_update_length=None)
     Driver(stage, systems=systems(psi, SAMPLER), callbacks=[rows]).run()
-    # 64 of 200 walkers, hydrogen: the standard deviation of r is sqrt(3) / 2, and of that a tenth.
+    # 32 of 200 walkers, hydrogen: the standard deviation of r is sqrt(3) / 2, and of that an eighth.
     assert rows["update_length"][0] == pytest.approx(0.5 * np.sqrt(3) / 2, rel=0.5)
     assert rows["exploding_updates"][0] == 0
     strict = train_stage(psi, Constant(-0.5), SAMPLER, iterations=1, burn_in=50, max_update_length=0.1)
@@ -163,7 +163,7 @@ def test_an_update_that_moves_the_state_too_far_is_tried_again_and_counted():
     "optimizer",
     [
         KFACOptimizer(inverse_update_period=4, damping=AutoDamping()),
-        SROptimizer(march_beta=0.9, damping=AutoDamping(), max_length=None),
+        SROptimizer(march_beta=0.9, damping=AutoDamping()),
         SROptimizer(march_beta=0.9, march_mode="diff", method="cg"),
     ],
     ids=["K-FAC", "MARCH", "MARCH by changes"],
@@ -243,5 +243,5 @@ def test_double_precision_is_where_it_decides_and_nowhere_else(optimizer):
     assert ((44, 44) in shapes) == isinstance(optimizer, SROptimizer)
     # Tiles of the Gram matrix have 6 rows, 8 of them fill a side with 48, and 36 are on or above the diagonal. Ten are
     # the lengths in the power iteration; 11 walkers are evaluated at a time.
-    rows = {1, 44, 11, 10, 6, 8, 48, 36}
+    rows = {1, 44, 11, 10, 6, 8, 48, 36, update_length.WALKERS}
     assert {shape for shape in shapes if not set(shape) <= rows} == set()

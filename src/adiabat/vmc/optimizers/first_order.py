@@ -23,10 +23,10 @@ class AdamOptimizer(OptaxOptimizer):
     learning_rate: Schedule = setting(
         factory=lambda: Standard(rate=1e-3, delay=2000.0), kind="schedules", min=0, help="step size"
     )
-    b1: float = setting(0.9, min=0, below=1, help="decay of the first moment")
-    b2: float = setting(0.999, min=0, below=1, help="decay of the second moment")
-    eps: float = setting(1e-8, above=0, help="added to the root of the second moment")
-    eps_root: float = setting(0.0, min=0, help="added to the second moment below the root")
+    b1: Schedule = setting(0.9, kind="schedules", min=0, below=1, help="decay of the first moment")
+    b2: Schedule = setting(0.999, kind="schedules", min=0, below=1, help="decay of the second moment")
+    eps: Schedule = setting(1e-8, kind="schedules", above=0, help="added to the root of the second moment")
+    eps_root: Schedule = setting(0.0, kind="schedules", min=0, help="added to the second moment below the root")
     nesterov: bool = setting(False, help="use Nesterov momentum")
     mu_dtype: FloatType | None = setting(None, help="precision of the first moment; null: that of the parameter")
 
@@ -47,10 +47,10 @@ class LambOptimizer(OptaxOptimizer):
         min=0,
         help="length of the update of an array, in units of the array's own",
     )
-    b1: float = setting(0.9, min=0, below=1, help="decay of the first moment")
-    b2: float = setting(0.999, min=0, below=1, help="decay of the second moment")
-    eps: float = setting(1e-6, above=0, help="added to the root of the second moment")
-    eps_root: float = setting(0.0, min=0, help="added to the second moment below the root")
+    b1: Schedule = setting(0.9, kind="schedules", min=0, below=1, help="decay of the first moment")
+    b2: Schedule = setting(0.999, kind="schedules", min=0, below=1, help="decay of the second moment")
+    eps: Schedule = setting(1e-6, kind="schedules", above=0, help="added to the root of the second moment")
+    eps_root: Schedule = setting(0.0, kind="schedules", min=0, help="added to the second moment below the root")
     weight_decay: Schedule = setting(
         0.0, kind="schedules", min=0, help="share of the parameters subtracted, before an array's length is set"
     )

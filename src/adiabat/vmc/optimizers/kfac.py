@@ -21,13 +21,14 @@ from adiabat.vmc.optimizers.kronecker import (
     precondition,
     statistics,
 )
-from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
+from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, Slope, as_rows, as_updates
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.columns import equal_blocks
 from adiabat.vmc.scores.layout import Layout
 from adiabat.vmc.scores.program import ScoreProgram
 from adiabat.vmc.scores.real_parameters import as_real
 from adiabat.vmc.scores.table import evaluated
+from adiabat.vmc.walkers import n_walkers
 
 PyTree = Any
 
@@ -68,13 +69,17 @@ class KFACOptimizer(NaturalGradient):
     norm_constraint: Schedule | None = setting(
         1e-3, kind="schedules", above=0, help="cap on the squared length of an update in the metric of F; null: none"
     )
-    curvature_ema: float = setting(0.95, min=0, below=1, help="share of the earlier steps in the Fisher matrix")
-    l2_reg: float = setting(0.0, min=0, help="what a penalty on the squared parameters, added elsewhere, adds to F")
+    curvature_ema: Schedule = setting(
+        0.95, kind="schedules", min=0, below=1, help="share of the earlier steps in the Fisher matrix"
+    )
+    l2_reg: Schedule = setting(
+        0.0, kind="schedules", min=0, help="what a penalty on the squared parameters, added elsewhere, adds to F"
+    )
     inverse_update_period: int = setting(5, min=1, help="steps from one inversion of the factors to the next")
     damping: Schedule | AutoDamping = setting(
         1e-3, kind="schedules", above=0, help="added to F; auto: by a trust ratio"
     )
-    score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
+    score_chunk_size: int | None = setting(256, min=1, help="walkers whose scores are computed at a time; null: all")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
 
     def init(self, params: PyTree, *, batched_data: Walker, **kwargs: Any) -> KFACState:
@@ -94,23 +99,25 @@ class KFACOptimizer(NaturalGradient):
         params: PyTree,
         *,
         batched_data: Walker,
-        residuals: Inexact[Array, " walkers"],
+        residuals: Inexact[Array, " walkers"] | None = None,
         **kwargs: Any,
     ) -> tuple[PyTree, KFACState]:
-        """Update to add to the parameters; ``residuals`` as for `SROptimizer`.
+        """Update to add to the parameters; ``residuals`` as for `SROptimizer`. Without them the gradient is taken.
 
         Raises
         ------
         ValueError
-            If it was not wired to f_log_psi; `init` raises it too.
+            If it was not wired to f_log_psi, as by `init`, or was given neither gradient nor residuals.
         """
-        del grads, kwargs
+        del kwargs
         program = self._program(params, batched_data)
-        target = residuals / jnp.sqrt(jnp.asarray(len(residuals), residuals.real.dtype))
-        new, gradient = self._statistics(program, as_real(params), batched_data, target)
+        slope = Slope.of(grads, residuals, program.parts)
+        new, gradient = self._statistics(program, as_real(params), batched_data, residuals)
+        gradient = gradient if slope.gradient is None else slope.gradient
         damping = next_damping(self.damping, state.damping, state.step, state.direction @ gradient)
-        weight = damping.damping + self.l2_reg
-        fisher = jax.tree.map(lambda old, now: self.curvature_ema * old + now, state.fisher, new)
+        weight = damping.damping + at(self.l2_reg, state.step)
+        kept_share = at(self.curvature_ema, state.step, gradient.dtype)
+        fisher = jax.tree.map(lambda old, now: kept_share * old + now, state.fisher, new)
         inverses = self._inverses(state, fisher, program.layout, weight)
         rate = at(self.learning_rate, state.step, gradient.dtype)
         direction = precondition(program.layout, fisher, inverses, weight, gradient)
@@ -148,10 +155,12 @@ class KFACOptimizer(NaturalGradient):
         return ScoreProgram.of(self.log_psi(params), as_real(params), walkers, every_layer=True)
 
     def _statistics(
-        self, program: ScoreProgram, params: PyTree, walkers: Walker, weights: Inexact[Array, " walkers"]
+        self, program: ScoreProgram, params: PyTree, walkers: Walker, residuals: Inexact[Array, " walkers"] | None
     ) -> tuple[Fisher, Float[Array, " parameters"]]:
-        """Statistics of the Fisher matrix, and the gradient: from the same scores, a block of walkers at a time."""
-        count = len(weights)
+        """Statistics of the Fisher matrix, and the gradient: from the same scores, a block of walkers at a time.
+        Without residuals the gradient is zero."""
+        count, dtype = n_walkers(walkers), jnp.result_type(*jax.tree.leaves(params))
+        weights = jnp.zeros(count, dtype) if residuals is None else residuals / jnp.sqrt(jnp.asarray(count, dtype))
         blocks = equal_blocks((walkers, weights), self.score_chunk_size or count)
 
         def of_block(block: Any) -> tuple[Fisher, Array]:
@@ -159,7 +168,7 @@ class KFACOptimizer(NaturalGradient):
             table = evaluated(program, params, walkers)
             return statistics(table, count), table.transpose_dot(as_rows(weights, program.parts))
 
-        layout, dtype = program.layout, weights.real.dtype
+        layout = program.layout
         zero = no_statistics(layout, dtype), jnp.zeros(layout.n_parameters, dtype)
 
         def add(total: Any, block: Any) -> tuple[Any, None]:

@@ -19,6 +19,9 @@ from adiabat.vmc.scores.table import Scores
 FISHER = 2.0
 """The Fisher matrix of ``|psi|^2`` in units of ``<O O^T>``, up to the factor 2 that the energy's gradient shares."""
 
+LARGE = 192
+"""Columns from which on a product that is left out saves more time than its neighbours lose by being smaller."""
+
 
 class Factors(NamedTuple):
     """``inputs (x) outputs / repeats`` for the weights of a layer; a bias is one more input."""
@@ -59,12 +62,24 @@ def statistics(table: Scores, walkers: int) -> Fisher:
     for leaf, x, d in table.each_layer():
         # Real and imaginary parts of log psi share their activations.
         inputs = x[: table.walkers].reshape(-1, x.shape[-1])
+        moments = _second_moments(inputs)
         if leaf in with_bias:
-            inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
-        outputs = d.reshape(-1, d.shape[-1])
-        layers[str(leaf)] = Factors(inputs.T @ inputs / walkers, FISHER * (outputs.T @ outputs) / walkers)
+            sums = jnp.sum(inputs, axis=0)[:, None]
+            moments = jnp.block([[moments, sums], [sums.T, jnp.full((1, 1), len(inputs), sums.dtype)]])
+        outputs = FISHER * _second_moments(d.reshape(-1, d.shape[-1]))
+        layers[str(leaf)] = Factors(moments / walkers, outputs / walkers)
     diagonal = FISHER * table.columns.squares() / walkers
     return Fisher(layers, diagonal, jnp.asarray(table.walkers / walkers, diagonal.dtype))
+
+
+def _second_moments(rows: Float[Array, "rows n"]) -> Float[Array, "n n"]:
+    """``rows^T rows``; of a large one the quarter below the diagonal is that above it."""
+    size = rows.shape[1]
+    if size < LARGE:
+        return rows.T @ rows
+    left, right = rows[:, : size // 2], rows[:, size // 2 :]
+    above = left.T @ right
+    return jnp.block([[left.T @ left, above], [above.T, right.T @ right]])
 
 
 def damped_inverses(fisher: Fisher, layout: Layout, damping: Float[Array, ""]) -> dict[str, Factors]:

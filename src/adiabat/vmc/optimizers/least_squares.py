@@ -8,7 +8,7 @@ of walkers, by one as large as the number of parameters, or by none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -50,8 +50,8 @@ class LeastSquares:
     target: Float[Array, " rows"]
     damping: Float[Array, ""]
     scale: Float[Array, " parameters"] | None
-    max_cond_num: float | None
-    max_score: float | None
+    max_cond_num: Float[Array, ""] | None
+    max_score: Float[Array, ""] | None
     products: RowProducts
 
     def raised(self, largest_eigenvalue: Callable[[], Array]) -> Float[Array, ""]:
@@ -59,7 +59,7 @@ class LeastSquares:
         damping = self.damping.astype(self.products.sums)
         if self.max_cond_num is None:
             return damping
-        return jnp.maximum(damping, largest_eigenvalue() / (self.max_cond_num - 1))
+        return jnp.maximum(damping, largest_eigenvalue() / (self.max_cond_num - 1).astype(damping.dtype))
 
     def weights(self, squared_lengths: Callable[[], Array]) -> Float[Array, " rows"]:
         """Weight of each row, from the squared lengths of the rows; both parts of a walker have the same."""
@@ -68,7 +68,7 @@ class LeastSquares:
             return jnp.ones(parts * walkers, self.products.sums)
         squares = jnp.sum(squared_lengths().astype(self.products.sums).reshape(parts, -1), axis=0)
         lengths = jnp.sqrt(squares)
-        longest = self.max_score * jnp.median(lengths)
+        longest = self.max_score.astype(lengths.dtype) * jnp.median(lengths)
         weights = jnp.where((lengths > longest) & (longest > 0), longest / lengths, 1.0)
         return jnp.tile(weights, parts).astype(self.products.sums)
 
@@ -106,7 +106,7 @@ def parameter_space(problem: LeastSquares) -> Solution:
     return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, fell_back)
 
 
-def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> Solution:
+def matrix_free(problem: LeastSquares, *, tolerance: Float[Array, ""], iterations: int) -> Solution:
     """By conjugate gradients among the walkers, each row scaled by its length; until the residual has fallen to
     ``tolerance``."""
     dtype, wide = problem.target.dtype, problem.products.sums
@@ -130,12 +130,27 @@ def matrix_free(problem: LeastSquares, *, tolerance: float, iterations: int) -> 
     return Solution(increment, weights.astype(dtype), damping, residual > tolerance, taken, residual)
 
 
+def by_gradient(
+    solve: Callable[[LeastSquares], Solution], problem: LeastSquares, gradient: Float[Array, " parameters"]
+) -> Solution:
+    """What minimises ``|w O y|^2 + damping y^T M y - 2 y . gradient``: for ``gradient = O^T w^2 t``, the problem of the
+    target t.
+
+    By Woodbury's formula, ``(M^-1 g - M^-1 O^T w F^-1 w O M^-1 g) / damping``; as many digits are lost as the curvature
+    is larger than the damping, so that a target is better where there is one.
+    """
+    spread = gradient if problem.scale is None else gradient * problem.scale * problem.scale
+    solution = solve(replace(problem, target=-problem.scores.dot(spread)))
+    increment = (spread + solution.increment) / solution.damping.astype(spread.dtype)
+    return solution._replace(increment=increment)
+
+
 def conjugate_gradients(
     multiply: Callable[[Array], Array],
     target: Float[Array, " rows"],
     precondition: Callable[[Array], Array],
     *,
-    tolerance: float,
+    tolerance: float | Float[Array, ""],
     iterations: int,
 ) -> tuple[Float[Array, " rows"], Array, Array]:
     """Solution of ``multiply(x) = target``, the iterations taken, and the norm of the residual relative to the target.

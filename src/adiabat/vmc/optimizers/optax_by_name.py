@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from adiabat.config import Setting, did_you_mean, members, setting, settings_of
+from adiabat.engine.schedules import Schedule
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers.first_order import FloatType
 from adiabat.vmc.optimizers.optax_optimizer import OptaxOptimizer
@@ -52,36 +53,33 @@ class _NamedOptimizer(OptaxOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # A mask is made for the parameters of a certain network, not for these.
-        kept = {s.name for s in settings_of(type(self)) if not (_takes_function(s) and s.factory)}
-        arguments = {name: value for name, value in self.arguments().items() if name in kept}
         try:
-            _trace_an_update(_function(self.optax_name), arguments)
+            self._trace_an_update()
         except Exception as error:  # whatever Optax raises, it cannot be used
-            scheduled = [name for name, value in arguments.items() if callable(value) and name != "learning_rate"]
-            raise InputError(_why(self.optax_name, error, scheduled)) from error
+            raise InputError(_why(self.optax_name, error)) from error
+
+    def _trace_an_update(self) -> None:
+        """Follow the types through an update of a matrix and a vector; nothing is computed."""
+        # A mask is made for the parameters of a certain network, not for these.
+        masks = {s.name for s in settings_of(type(self)) if _takes_function(s) and s.factory}
+
+        def update(step: Any, params: Any) -> Any:
+            arguments = {name: value for name, value in self.arguments(step).items() if name not in masks}
+            optimizer = _function(self.optax_name)(**arguments)
+            return optimizer.update(params, optimizer.init(params), params)
+
+        shapes = {"matrix": (3, 2), "vector": (2,)}
+        with jax.enable_x64(True):
+            params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+            jax.eval_shape(update, jax.ShapeDtypeStruct((), jnp.int32), params)
 
 
-def _trace_an_update(function: Function, arguments: dict[str, Any]) -> None:
-    """Follow the types through an update of a matrix and a vector; nothing is computed."""
-
-    def update(params: Any) -> Any:
-        optimizer = function(**arguments)
-        return optimizer.update(params, optimizer.init(params), params)
-
-    shapes = {"matrix": (3, 2), "vector": (2,)}
-    with jax.enable_x64(True):
-        jax.eval_shape(update, {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()})
-
-
-def _why(name: str, error: Exception, scheduled: list[str]) -> str:
+def _why(name: str, error: Exception) -> str:
     missing = re.search(r"missing \d+ required keyword-only arguments?: (.*)", str(error))
     if missing:
         needs = missing.group(1).replace("'", "")
         return f"optax:{name} cannot be used: an update of it needs {needs} beside the gradient, which is all there is"
-    # Optax says of some parameters that they may be schedules when they may not.
-    hint = f"; a number will do for {', '.join(scheduled)}" if scheduled else ""
-    return f"optax:{name} cannot be used as it is set: {type(error).__name__}: {' '.join(str(error).split())}{hint}"
+    return f"optax:{name} cannot be used as it is set: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _takes_function(one: Setting) -> bool:
@@ -137,10 +135,10 @@ def _described(parameter: inspect.Parameter) -> tuple[Any, dict[str, Any]] | Non
     elif type(default) is tuple and all(isinstance(item, float) for item in default):
         type_ = tuple[(float,) * len(default)]  # type: ignore[misc]
     elif _is_number(types):
-        type_ = int if type(default) is int else float
-        if _origins(types) & {get_origin(Function)}:
+        type_ = int
+        if type(default) is not int:
             options["kind"] = "schedules"
-            type_ = float | Function
+            type_ = Schedule
         if parameter.name.endswith("learning_rate"):
             options["min"] = 0
     elif all(member in _PLAIN or get_origin(member) is Literal for member in types):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
 
-from adiabat.config import Setting, check_settings, settings_of
+from adiabat.config import check_settings, settings_of
 from adiabat.engine.schedules import at, check_schedules
 from adiabat.vmc.scores.real_parameters import as_given, as_real
 
 PyTree = Any
+
+
+class OptaxState(NamedTuple):
+    """State of an optimizer of Optax, and the step for its schedules."""
+
+    step: Int[Array, ""]
+    inner: Any
 
 
 class OptaxOptimizer:
@@ -28,32 +37,27 @@ class OptaxOptimizer:
         check_settings(self)
         check_schedules(self)
 
-    def arguments(self) -> dict[str, Any]:
-        """What the function in Optax is given."""
-        return {setting.name: _argument(setting, getattr(self, setting.name)) for setting in settings_of(type(self))}
+    def arguments(self, step: Int[Array, ""] | int) -> dict[str, Any]:
+        """What the function in Optax is given at a step: schedules have become numbers, so that the state has the same
+        form with either, and a run may go on with the other."""
+        values = {setting.name: getattr(self, setting.name) for setting in settings_of(type(self))}
+        scheduled = {s.name for s in settings_of(type(self)) if s.info.kind == "schedules" and callable(values[s.name])}
+        return {name: at(value, step) if name in scheduled else value for name, value in values.items()}
 
-    def init(self, params: PyTree, **kwargs: Any) -> Any:
+    def init(self, params: PyTree, **kwargs: Any) -> OptaxState:
         """State before the first update."""
         del kwargs
-        return self._transformation().init(as_real(params))
+        return OptaxState(jnp.zeros((), jnp.int32), self._transformation(0).init(as_real(params)))
 
-    def update(self, grads: PyTree, state: Any, params: PyTree, **kwargs: Any) -> tuple[PyTree, Any]:
+    def update(self, grads: PyTree, state: OptaxState, params: PyTree, **kwargs: Any) -> tuple[PyTree, OptaxState]:
         """Update to add to the parameters. Against the gradient of a complex one, as given here, it goes downhill."""
         del kwargs
-        updates, state = self._transformation().update(as_real(grads), state, as_real(params))
-        return jax.tree.map(lambda u, p: u.astype(p.dtype), as_given(updates, params), params), state
+        step, inner = state
+        updates, inner = self._transformation(step).update(as_real(grads), inner, as_real(params))
+        updates = jax.tree.map(lambda u, p: u.astype(p.dtype), as_given(updates, params), params)
+        return updates, OptaxState(step + 1, inner)
 
-    def _transformation(self) -> Any:
+    def _transformation(self, step: Int[Array, ""] | int) -> Any:
         import optax
 
-        return attrgetter(self.optax_name)(optax)(**self.arguments())
-
-
-def _argument(setting: Setting, value: Any) -> Any:
-    """A schedule is what can be called. The learning rate always can be, so that the state of the optimizer has the
-    same form with a number and with a schedule, and a run may go on with the other.
-    """
-    always = setting.name == "learning_rate" and value is not None
-    if setting.info.kind == "schedules" and (always or callable(value)):
-        return lambda step: at(value, step)
-    return value
+        return attrgetter(self.optax_name)(optax)(**self.arguments(step))

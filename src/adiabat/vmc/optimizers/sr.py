@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -14,8 +15,15 @@ from adiabat.engine.schedules import Schedule, Standard, at
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
-from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
-from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, as_rows, as_updates
+from adiabat.vmc.optimizers.least_squares import (
+    LeastSquares,
+    Solution,
+    by_gradient,
+    matrix_free,
+    parameter_space,
+    sample_space,
+)
+from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, Slope, as_updates
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
 from adiabat.vmc.scores.centred import CentredScores
@@ -72,37 +80,49 @@ class SROptimizer(NaturalGradient):
         min=0,
         help="step size along the natural gradient: half the imaginary time of a step",
     )
-    max_norm: float | Literal["fixed"] | None = setting(
-        None, above=0, help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate"
+    max_norm: Schedule | Literal["fixed"] | None = setting(
+        None,
+        kind="schedules",
+        above=0,
+        help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate; null: none",
     )
-    max_length: float | None = setting(
+    max_length: Schedule | None = setting(
         0.1,
+        kind="schedules",
         above=0,
         help="cap on the Fubini-Study length of an update (how far it moves the state); null: none",
     )
     damping: Schedule | AutoDamping = setting(
         1e-3, kind="schedules", above=0, help="added to the curvature; auto: by a trust ratio"
     )
-    max_cond_num: float | None = setting(
-        1e7, above=1, help="damping is raised until the condition number is below this; null: never"
+    max_cond_num: Schedule | None = setting(
+        1e7,
+        kind="schedules",
+        above=1,
+        help="damping is raised until the condition number is below this; null: never",
     )
-    max_score: float | None = setting(
+    max_score: Schedule | None = setting(
         20.0,
+        kind="schedules",
         above=1,
         help="walkers with scores longer than this many medians weigh less, as if theirs were so long; null: never",
     )
     spring_mu: Schedule | None = setting(0.9, kind="schedules", min=0, below=1, help="momentum of SPRING; null: none")
-    march_beta: float | None = setting(
-        None, min=0, below=1, help="memory of the metric of MARCH, 0.995 for example; null: no metric"
+    march_beta: Schedule | None = setting(
+        None, kind="schedules", min=0, below=1, help="memory of the metric of MARCH, 0.995 for example; null: no metric"
     )
     march_mode: Literal["var", "diff"] = setting(
         "var", help="metric from the variance of the scores, or from how the direction changes"
     )
-    eps: float = setting(1e-8, above=0, help="least variance of a score, and added to the metric of MARCH")
+    eps: Schedule = setting(
+        1e-8, kind="schedules", above=0, help="least variance of a score, and added to the metric of MARCH"
+    )
     method: Literal["auto", "sample", "parameter", "cg"] = setting(
         "auto", help="solve among the walkers, among the parameters, or without a matrix; auto: the cheapest"
     )
-    cg_tolerance: float = setting(1e-5, above=0, below=1, help="of cg: relative residual at which it stops")
+    cg_tolerance: Schedule = setting(
+        1e-5, kind="schedules", above=0, below=1, help="of cg: relative residual at which it stops"
+    )
     cg_iterations: int = setting(200, min=1, help="of cg: most iterations of a step")
     mixed_precision: bool = setting(True, help="add up and solve in float64; no: in the precision of the scores")
     gram_dot_prec: Literal["F32", "F64"] | None = setting(
@@ -112,8 +132,11 @@ class SROptimizer(NaturalGradient):
         CHUNKS, min=1, help="parts in which scores are written out for the Gram matrix, at least; null: one"
     )
     score_chunk_size: int | None = setting(128, min=1, help="walkers whose scores are computed at a time; null: all")
-    score_norm_clip: float | None = setting(
-        None, above=0, help="a walker's scores are scaled down to this mean absolute value; null: never"
+    score_norm_clip: Schedule | None = setting(
+        None,
+        kind="schedules",
+        above=0,
+        help="a walker's scores are scaled down to this mean absolute value; null: never",
     )
     prune_inactive: bool = setting(False, help="leave out parameters that do not reach log psi")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
@@ -141,42 +164,43 @@ class SROptimizer(NaturalGradient):
         params: PyTree,
         *,
         batched_data: Walker,
-        residuals: Inexact[Array, " walkers"],
+        residuals: Inexact[Array, " walkers"] | None = None,
         **kwargs: Any,
     ) -> tuple[PyTree, SRState]:
         """Update to add to the parameters.
 
-        ``residuals`` are ``2 (E_n - <E>) / sqrt(N)``; the gradient itself is their product with the scores and is not
-        needed.
+        ``residuals`` are ``2 (E_n - <E>) / sqrt(N)``; the gradient is their product with the scores and not needed
+        beside them. Without them the direction is found from the gradient, with fewer digits.
 
         Raises
         ------
         ValueError
-            If it was not wired to f_log_psi.
+            If it was not wired to f_log_psi, or was given neither gradient nor residuals.
         """
-        del grads, kwargs
-        overlap = CentredScores(self._scores(params, batched_data))
-        target = as_rows(residuals, overlap.parts)
+        del kwargs
+        overlap = CentredScores(self._scores(params, batched_data, state.step))
+        slope = Slope.of(grads, residuals, overlap.parts)
         metric = self._metric(state, overlap)
         carried = overlap.dot(state.direction)
-        damping = next_damping(self.damping, state.damping, state.step, carried @ target)
+        damping = next_damping(self.damping, state.damping, state.step, slope.along(state.direction, carried))
         momentum = 0.0 if self.spring_mu is None else at(self.spring_mu, state.step, carried.dtype)
         problem = LeastSquares(
             overlap,
-            target if self.spring_mu is None else target - momentum * carried,
+            -momentum * carried,
             damping.damping,
-            None if metric is None else march.scale(metric, self.eps),
-            self.max_cond_num,
-            self.max_score,
+            None if metric is None else march.scale(metric, at(self.eps, state.step, metric.dtype)),
+            at(self.max_cond_num, state.step, jnp.float64),
+            at(self.max_score, state.step),
             self._products(overlap.table),
         )
-        solution = self._solve(problem)
+        solution = self._solve(problem, slope, state.step)
         direction = momentum * state.direction + solution.increment
         moved = overlap.dot(direction)
         scale = self._scale(state.step, direction, jnp.linalg.norm(solution.weights * moved))
         updates = as_updates(-scale.astype(direction.dtype) * direction, params)
-        if metric is not None and self.march_mode == "diff":
-            metric = march.from_changes(metric, direction - state.direction, self.march_beta or 0.0)
+        if metric is not None and self.march_beta is not None and self.march_mode == "diff":
+            beta = at(self.march_beta, state.step, metric.dtype)
+            metric = march.from_changes(metric, direction - state.direction, beta)
         fallbacks = state.fallbacks + solution.fell_back
         diagnostics = _report(
             damping=solution.damping,
@@ -186,10 +210,10 @@ class SROptimizer(NaturalGradient):
             solver_residual=solution.residual,
             trust_ratio=damping.trust_ratio,
         )
-        damping = damping._replace(last=(moved @ target).astype(jnp.float32))
+        damping = damping._replace(last=slope.along(direction, moved).astype(jnp.float32))
         return updates, SRState(state.step + 1, direction, metric, damping, fallbacks, diagnostics)
 
-    def _scores(self, params: PyTree, walkers: Walker) -> Scores:
+    def _scores(self, params: PyTree, walkers: Walker, step: Int[Array, ""]) -> Scores:
         log_psi, real = self.log_psi(params), as_real(params)
         self._check_chunks(n_walkers(walkers))
         table = scores(log_psi, real, walkers, chunk=self.score_chunk_size, prune=self.prune_inactive)
@@ -198,24 +222,32 @@ class SROptimizer(NaturalGradient):
         if self.score_norm_clip is None:
             return table
         means = jnp.tile(table.absolute_means(), table.parts)
-        return table.scaled(jnp.minimum(1, self.score_norm_clip / jnp.maximum(means, jnp.finfo(means.dtype).tiny)))
+        clip = at(self.score_norm_clip, step, means.dtype)
+        return table.scaled(jnp.minimum(1, clip / jnp.maximum(means, jnp.finfo(means.dtype).tiny)))
 
     def _metric(self, state: SRState, overlap: CentredScores) -> Array | None:
-        if state.metric is None or self.march_mode == "diff":
+        if state.metric is None or self.march_beta is None or self.march_mode == "diff":
             return state.metric
-        return march.from_variances(state.metric, overlap.variances(), self.march_beta or 0.0, self.eps)
+        beta, eps = (at(schedule, state.step, state.metric.dtype) for schedule in (self.march_beta, self.eps))
+        return march.from_variances(state.metric, overlap.variances(), beta, eps)
 
     def _products(self, table: Scores) -> RowProducts:
         factors = {None: None, "F32": jnp.float32, "F64": jnp.float64}[self.gram_dot_prec]
         return RowProducts(factors, jnp.float64 if self.mixed_precision else table.dtype)
 
-    def _solve(self, problem: LeastSquares) -> Solution:
+    def _solve(self, problem: LeastSquares, slope: Slope, step: Int[Array, ""]) -> Solution:
+        """The problem with the slope of the energy added to its target."""
         table = problem.scores.table
         by_weights = self.march_beta is not None
         method = cheapest(table, self.cg_iterations, by_weights) if self.method == "auto" else self.method
-        if method == "cg":
-            return matrix_free(problem, tolerance=self.cg_tolerance, iterations=self.cg_iterations)
-        return sample_space(problem) if method == "sample" else parameter_space(problem)
+        solve = {"sample": sample_space, "parameter": parameter_space}.get(method)
+        if solve is None:
+            tolerance = at(self.cg_tolerance, step, jnp.float64)
+            solve = partial(matrix_free, tolerance=tolerance, iterations=self.cg_iterations)
+        if slope.gradient is not None:
+            return by_gradient(solve, problem, slope.gradient + problem.scores.transpose_dot(problem.target))
+        assert slope.rows is not None
+        return solve(replace(problem, target=slope.rows + problem.target))
 
     def _check_chunks(self, walkers: int) -> None:
         if self.gram_num_chunks is not None and self.gram_num_chunks > max(walkers, CHUNKS):
@@ -230,9 +262,9 @@ class SROptimizer(NaturalGradient):
         if self.max_norm == "fixed":
             rate = rate / (norm + 1e-8)
         elif self.max_norm is not None:
-            rate = jnp.minimum(rate, self.max_norm / (norm + 1e-8))
+            rate = jnp.minimum(rate, at(self.max_norm, step) / (norm + 1e-8))
         if self.max_length is not None:
-            rate = jnp.minimum(rate, self.max_length / (length + 1e-8))
+            rate = jnp.minimum(rate, at(self.max_length, step) / (length + 1e-8))
         return rate
 
 

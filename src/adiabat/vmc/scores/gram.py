@@ -22,14 +22,16 @@ def gram_matrix(
     """
     scales = table.layout.leaves(scale) if scale is not None else None
     result = table.columns.gram(table.layout.columns(scales) if scales is not None else None, products)
-    by_layer = []
-    for leaf, x, d in table.each_layer():
+    by_layer: dict[int, list[Array]] = {}
+    for number, (leaf, x, d) in zip(table.layout.cotangents, table.each_layer(), strict=True):
         inputs, outputs = table.layout.shapes[leaf]
         if scales is None and layer_cost(x.shape[1], inputs, outputs) < weights_cost(inputs, outputs):
-            by_layer.append((x, d))
+            by_layer.setdefault(number, []).append(x)
         else:
             result = _add_by_weights(result, table, x, d, products, None if scales is None else scales[leaf])
-    return result + _by_layer(by_layer, products) if by_layer else result
+    # Layers that share cotangents are one layer of all their inputs.
+    merged = [(jnp.concatenate(inputs, axis=-1), table.cotangents[number]) for number, inputs in by_layer.items()]
+    return result + _by_layer(merged, products) if merged else result
 
 
 def _by_layer(layers: list[tuple[Array, Array]], products: RowProducts) -> Float[Array, "rows rows"]:

@@ -2,15 +2,17 @@
 
 A layer is a weight matrix that enters a program only in products ``x @ w``. The gradient of one walker with respect to
 it is ``sum_r x_r (outer) d_r`` over the rows r (electrons, pairs) that share the weights, with d the cotangent of the
-product: kept as (x, d), the gradient never has to be formed. The layers are found in the traced program itself, so
+product: kept as (x, d), the gradient never has to be formed. Products that are only added up have the same d, as those
+of a layer's several inputs do. The layers are found in the traced program itself, so
 that a wavefunction needs no annotation; any parameter used in another way is an explicit one.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,6 +34,8 @@ class Use(NamedTuple):
     rows: int
     """Rows of x, which share the weights."""
     outputs: int
+    tap: int
+    """Which cotangent is its own; products that are added to each other and nothing else share one."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,15 @@ class TracedFunction:
 
     def zero_taps(self, dtype: Any) -> list[Array]:
         """Taps that change nothing, (rows, outputs) each; derivatives with respect to them are the cotangents."""
-        return [jnp.zeros((use.rows, use.outputs), dtype) for use in self.uses]
+        shapes = {use.tap: (use.rows, use.outputs) for use in self.uses}
+        return [jnp.zeros(shapes[tap], dtype) for tap in range(len(shapes))]
 
     def tapped(
         self, leaves: Sequence[Array], inputs: Sequence[Array], taps: Sequence[Array]
     ) -> tuple[list[Array], list[Array]]:
-        """Outputs with ``taps`` added to the products of the layers, and the activations x of each product."""
+        """Outputs with ``taps`` added to the products of the layers, and the activations x of each product.
+
+        Of products that share a tap it is added to the first."""
         run = _TappedRun(self, list(taps))
         labels = [i if i in self.layers else None for i in range(self.n_params)] + [None] * len(inputs)
         outputs = run.evaluate(self.program.jaxpr, self.program.consts, [*leaves, *inputs], labels)
@@ -79,7 +86,9 @@ def trace(function: Callable[..., PyTree], params: PyTree, walker: PyTree) -> Tr
     n_params = len(jax.tree.leaves(params))
     finder = _Finder()
     finder.visit(program.jaxpr, [*range(n_params)] + [None] * (len(program.jaxpr.invars) - n_params))
-    uses = tuple(use for use in finder.products if use.leaf not in finder.elsewhere)
+    kept = [use for use in finder.products if use.leaf not in finder.elsewhere]
+    taps = {tap: number for number, tap in enumerate(dict.fromkeys(use.tap for use in kept))}
+    uses = tuple(use._replace(tap=taps[use.tap]) for use in kept)
     layers = tuple(sorted({use.leaf for use in uses}))
     return TracedFunction(program, n_params, layers, uses, finder.biases(layers))
 
@@ -109,6 +118,8 @@ class _Finder:
         """How many equations read each parameter."""
         self.added: list[tuple[int, int]] = []
         """Weights and bias of each ``x @ w + b``."""
+        self.cotangents = itertools.count()
+        """A number for each cotangent."""
 
     def visit(self, jaxpr: Jaxpr, labels: Sequence[int | None]) -> None:
         known = {var: label for var, label in zip(jaxpr.invars, labels, strict=True) if label is not None}
@@ -116,7 +127,7 @@ class _Finder:
         def label_of(atom: Any) -> int | None:
             return None if isinstance(atom, Literal) else known.get(atom)
 
-        sums = _Sums(jaxpr, known)
+        sums = _Sums(jaxpr, known, self.cotangents)
         for eqn in jaxpr.eqns:
             used = [label_of(atom) for atom in eqn.invars]
             if eqn.primitive.name in CALLS and any(u is not None for u in used):
@@ -127,7 +138,8 @@ class _Finder:
             if _is_product(eqn, used):
                 product: Any = eqn.outvars[0].aval
                 *shape, outputs = product.shape
-                self.products.append(Use(used[1], math.prod(shape), outputs))  # type: ignore[arg-type]
+                tap = sums.cotangent(eqn.outvars[0])
+                self.products.append(Use(used[1], math.prod(shape), outputs, tap))  # type: ignore[arg-type]
                 self.elsewhere |= {u for u in used[:1] if u is not None}
             else:
                 self.elsewhere |= {u for u in used if u is not None}
@@ -144,13 +156,25 @@ class _Finder:
 
 
 class _Sums:
-    """Finds sums of a product and a bias in one program, each of them used there only."""
+    """Finds sums of a product and a bias, and of products, in one program, each of them used there only."""
 
-    def __init__(self, jaxpr: Jaxpr, known: Mapping[Any, int]) -> None:
+    def __init__(self, jaxpr: Jaxpr, known: Mapping[Any, int], numbers: Iterator[int]) -> None:
         atoms = [atom for eqn in jaxpr.eqns for atom in eqn.invars] + list(jaxpr.outvars)
         self.reads = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.products: dict[Any, int] = {}
         self.biases: dict[Any, int] = {var: leaf for var, leaf in known.items() if var.aval.ndim == 1}
+        self.numbers: defaultdict[Any, int] = defaultdict(lambda: next(numbers))
+        self.sum_of: dict[Any, Any] = {}
+        """The sum that is all that is done with a term; both have the same cotangent."""
+        for eqn in reversed(jaxpr.eqns):
+            if eqn.primitive.name == "add":
+                (whole,) = eqn.outvars
+                terms = [atom for atom in eqn.invars if not isinstance(atom, Literal) and self.reads[atom] == 1]
+                self.sum_of |= dict.fromkeys(terms, self.sum_of.get(whole, whole))
+
+    def cotangent(self, var: Any) -> int:
+        """Number of the cotangent of a value."""
+        return self.numbers[self.sum_of.get(var, var)]
 
     def visit(self, eqn: Any, used: Sequence[int | None]) -> list[tuple[int, int]]:
         """Weights and bias if this equation is such a sum."""
@@ -179,8 +203,9 @@ class _TappedRun:
     """Evaluates a program equation by equation, adding a tap to each product of a layer."""
 
     def __init__(self, function: TracedFunction, taps: list[Array]) -> None:
-        self.layers = set(function.layers)
+        self.uses = function.uses
         self.taps = taps
+        self.added: set[int] = set()
         self.activations: list[Array] = []
 
     def evaluate(
@@ -205,7 +230,10 @@ class _TappedRun:
                 bound = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
                 outputs = list(bound) if eqn.primitive.multiple_results else [bound]
                 if _is_product(eqn, used):
-                    outputs = [outputs[0] + self.taps[len(self.activations)].reshape(outputs[0].shape)]
+                    tap = self.uses[len(self.activations)].tap
+                    if tap not in self.added:
+                        outputs = [outputs[0] + self.taps[tap].reshape(outputs[0].shape)]
+                        self.added.add(tap)
                     self.activations.append(inputs[0])
             env.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]

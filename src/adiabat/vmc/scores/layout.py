@@ -26,6 +26,8 @@ class Layout:
         Weights of a layer and the bias that goes with them.
     explicit : tuple of int
         Leaves that are columns, biases included. Those neither here nor in a layer do not reach the output.
+    cotangents : tuple of int
+        For each layer, which cotangents are its own; layers whose products are added up share them.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -33,6 +35,7 @@ class Layout:
     repeats: tuple[int, ...]
     biases: tuple[tuple[int, int], ...]
     explicit: tuple[int, ...]
+    cotangents: tuple[int, ...]
 
     @property
     def n_parameters(self) -> int:

@@ -25,8 +25,10 @@ class OfOneWalker(NamedTuple):
     ----------
     columns : (parts, explicit parameters), optional
         Of the parameters that are not kept by layers, side by side; None if there are none.
-    activations, cotangents : lists of (parts, repeats, inputs) and (parts, repeats, outputs)
+    activations : list of (parts, repeats, inputs)
         Of each layer.
+    cotangents : list of (parts, repeats, outputs)
+        Each once, however many layers share it.
     """
 
     columns: Array | None
@@ -80,7 +82,9 @@ class ScoreProgram:
         layers = traced.layers if every_layer else _layers_to_keep(traced, shapes, wanted, room)
         explicit = tuple(i for i in wanted if i not in layers)
         repeats = tuple(_repeats(traced, i) for i in layers)
-        layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit)
+        taps = [_taps(traced, i) for i in layers]
+        cotangents = tuple(list(dict.fromkeys(taps)).index(one) for one in taps)
+        layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit, cotangents)
         return ScoreProgram(traced, layout, 2 if is_complex else 1)
 
     def without_columns(self) -> ScoreProgram:
@@ -89,7 +93,7 @@ class ScoreProgram:
 
     def without_layers(self) -> ScoreProgram:
         """The columns only."""
-        return replace(self, layout=replace(self.layout, layers=(), repeats=()))
+        return replace(self, layout=replace(self.layout, layers=(), repeats=(), cotangents=()))
 
     def __call__(self, leaves: Sequence[Array], walker: PyTree) -> OfOneWalker:
         """Scores of a walker with these parameters."""
@@ -109,26 +113,32 @@ class ScoreProgram:
 
     def _arranged(self, columns: dict[int, Array], activations: list[Array], cotangents: list[Array]) -> OfOneWalker:
         """All uses of a layer as one, and the layers that are not kept as columns."""
-        uses: dict[int, list[tuple[Array, Array]]] = {i: [] for i in self.traced.layers}
-        for use, x, d in zip(self.traced.uses, activations, cotangents, strict=True):
-            uses[use.leaf].append((x.reshape(-1, x.shape[-1]), d))
-        joined = {
-            leaf: (jnp.concatenate([x for x, _ in used]), jnp.concatenate([d for _, d in used], axis=1))
-            for leaf, used in uses.items()
+        uses: dict[int, list[Array]] = {i: [] for i in self.traced.layers}
+        for use, x in zip(self.traced.uses, activations, strict=True):
+            uses[use.leaf].append(x.reshape(-1, x.shape[-1]))
+        inputs = {leaf: jnp.concatenate(used) for leaf, used in uses.items()}
+        by_taps = {
+            taps: jnp.concatenate([cotangents[tap] for tap in taps], axis=1)
+            for taps in dict.fromkeys(_taps(self.traced, leaf) for leaf in self.traced.layers)
         }
-        for leaf, (x, d) in joined.items():
-            columns[leaf] = jnp.einsum("ri,pro->pio", x, d)
+        for leaf, x in inputs.items():
+            columns[leaf] = jnp.einsum("ri,pro->pio", x, by_taps[_taps(self.traced, leaf)])
         rows = [columns[i].reshape(self.parts, -1) for i in self.layout.explicit]
-        kept = [joined[i] for i in self.layout.layers]
+        kept = dict.fromkeys(_taps(self.traced, leaf) for leaf in self.layout.layers)
         return OfOneWalker(
             jnp.concatenate(rows, axis=1) if rows else None,
-            [jnp.broadcast_to(x, (self.parts, *x.shape)) for x, _ in kept],
-            [d for _, d in kept],
+            [jnp.broadcast_to(inputs[i], (self.parts, *inputs[i].shape)) for i in self.layout.layers],
+            [by_taps[taps] for taps in kept],
         )
 
 
 def _repeats(traced: TracedFunction, leaf: int) -> int:
     return sum(use.rows for use in traced.uses if use.leaf == leaf)
+
+
+def _taps(traced: TracedFunction, leaf: int) -> tuple[int, ...]:
+    """The cotangents of a layer, one for each use."""
+    return tuple(use.tap for use in traced.uses if use.leaf == leaf)
 
 
 def _layers_to_keep(

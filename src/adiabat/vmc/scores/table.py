@@ -34,10 +34,12 @@ class Scores:
     ----------
     columns : Columns
         Scores of the parameters that are not kept by layers, side by side.
-    activations, cotangents : tuples of (rows, repeats, inputs) and (rows, repeats, outputs)
+    activations : tuple of (rows, repeats, inputs)
         Of each layer; repeats are the electrons or pairs that share its weights.
+    cotangents : tuple of (rows, repeats, outputs)
+        Each once, however many layers share it.
     layout : Layout
-        Which parameters are where.
+        Which parameters are where, and which cotangents are whose.
     """
 
     columns: Columns
@@ -66,7 +68,8 @@ class Scores:
 
     def each_layer(self) -> Iterator[tuple[int, Array, Array]]:
         """Leaf, activations and cotangents of each layer."""
-        yield from zip(self.layout.layers, self.activations, self.cotangents, strict=True)
+        for leaf, x, number in zip(self.layout.layers, self.activations, self.layout.cotangents, strict=True):
+            yield leaf, x, self.cotangents[number]
 
     def scaled(self, factors: Float[Array, " rows"]) -> Scores:
         """Each row times a factor."""
@@ -85,8 +88,8 @@ class Scores:
         """``O^T w``, a vector of all parameters, leaf after leaf."""
         parts = self.layout.from_columns(self.columns.transpose_dot(weights))
         for i, x, d in self.each_layer():
-            weighted = x * weights[:, None, None]
-            parts[i] = (weighted.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])).ravel()
+            weighted = d * weights[:, None, None]  # not x: several layers share d
+            parts[i] = (x.reshape(-1, x.shape[-1]).T @ weighted.reshape(-1, d.shape[-1])).ravel()
         return self.layout.vector(parts)
 
     def absolute_means(self) -> Float[Array, " walkers"]:
