@@ -157,7 +157,9 @@ def test_describe_an_optimizer_of_optax(adiabat, monkeypatch):
     assert code == 0
     assert out.startswith("optax:adam (optimizer): The Adam optimizer.\n")
     rows = [line.split() for line in out.splitlines()]
-    assert ["b2", "a", "number", "0.999", "Exponential"] in [row[:5] for row in rows]
+    assert ["b2", "a", "kind", "of", "schedule", "or", "a", "number", "0.999", "Exponential"] in [
+        row[:10] for row in rows
+    ]
     assert ["learning_rate", "a", "kind", "of", "schedule", "or", "a", "number", ">=", "0", "required"] in [
         row[:11] for row in rows
     ]

@@ -61,6 +61,7 @@ class OptimizerLike(Protocol):
     """Turns gradients into updates of the parameters.
 
     It may have more: ``needs_gradient = False`` where it takes the residuals of the energies instead of a gradient;
+    ``check_walkers(count)``, which refuses what cannot be done with so many, before anything is computed;
     ``remarks(params, walkers)``, sentences for the log; and in its state ``diagnostics``, numbers for the row of a
     step, and ``checked``, the part of the state in which alone a number that is not finite could hide.
     """

@@ -4,6 +4,7 @@ import pytest
 from vmc_toys import Exponential, hydrogen
 
 from adiabat.config import ConfigManager
+from adiabat.errors import InputError
 from adiabat.vmc import EvaluationWorkStage, LossAndGrad, MCMCSampler, VMCWorkStage, VMCWorkStageConfig
 from adiabat.vmc.optimizers import AdamOptimizer, SROptimizer
 from adiabat.vmc.stages import ErrorBelow, EvalStageBuilder, SamplingStageBuilder, VMCStageBuilder, WorkStageConfig
@@ -49,6 +50,14 @@ def test_what_is_not_configured_takes_its_default():
     assert isinstance(stage.optimizer, SROptimizer)
     assert isinstance(stage.loss_grads, LossAndGrad)
     assert stage.config == VMCWorkStageConfig()
+
+
+def test_the_optimizer_is_asked_about_the_walkers_before_anything_is_computed():
+    settings = {"optimizer": {"kind": "sr", "gram_num_chunks": 16}, "sampler": {"kind": "mcmc", "walkers": 15}}
+    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most one for each"):
+        training(settings).configure_estimators(**ESTIMATORS).build()
+    settings["sampler"]["walkers"] = 16
+    training(settings).configure_estimators(**ESTIMATORS).build()
 
 
 def test_the_documented_defaults_of_the_settings():

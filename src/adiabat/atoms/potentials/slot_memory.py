@@ -38,26 +38,18 @@ class SlotMemory:
         Inputs and outputs have a leading axis of slots.
         """
         with self._guard:
-            return self._complete(function, inputs, shapes)
-
-    def _complete(
-        self,
-        function: Callable[[Int[np.ndarray, " changed"]], Sequence[Any]],
-        inputs: Sequence[NDArray],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> list[NDArray[np.float64]]:
-        outputs = [np.zeros(shape) for shape in shapes]
-        changed = np.ones(len(inputs[0]), bool)
-        if [a.shape for a in self._inputs] == [a.shape for a in inputs]:
-            changed = np.any([_differ(a, b) for a, b in zip(inputs, self._inputs, strict=True)], axis=0)
-            outputs = [known.copy() for known in self._outputs]
-        slots = np.flatnonzero(changed)
-        if len(slots):
-            for output, found in zip(outputs, function(slots), strict=True):
-                output[slots] = found
-            # What is handed over from a program is its own memory, which it uses again.
-            self._inputs, self._outputs = [a.copy() for a in inputs], [a.copy() for a in outputs]
-        return outputs
+            outputs = [np.zeros(shape) for shape in shapes]
+            changed = np.ones(len(inputs[0]), bool)
+            if [a.shape for a in self._inputs] == [a.shape for a in inputs]:
+                changed = np.any([_differ(a, b) for a, b in zip(inputs, self._inputs, strict=True)], axis=0)
+                outputs = [known.copy() for known in self._outputs]
+            slots = np.flatnonzero(changed)
+            if len(slots):
+                for output, found in zip(outputs, function(slots), strict=True):
+                    output[slots] = found
+                # What is handed over from a program is its own memory, which it uses again.
+                self._inputs, self._outputs = [a.copy() for a in inputs], [a.copy() for a in outputs]
+            return outputs
 
 
 def _differ(one: NDArray, other: NDArray) -> NDArray[np.bool_]:

@@ -141,17 +141,31 @@ class SROptimizer(NaturalGradient):
     prune_inactive: bool = setting(False, help="leave out parameters that do not reach log psi")
     f_log_psi: NumericWavefunctionEvaluate | None = wired()
 
-    def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
-        """State before the first update.
+    def check_walkers(self, walkers: int) -> None:
+        """Refuse what cannot be done with so few walkers.
 
         Raises
         ------
         InputError
             If the Gram matrix is to be made in more parts than there are walkers.
         """
+        if self.gram_num_chunks is not None and self.gram_num_chunks > max(walkers, CHUNKS):
+            raise InputError(
+                f"SROptimizer.gram_num_chunks: {self.gram_num_chunks} chunks for the Gram matrix of {walkers} walkers; "
+                "expected at most one for each walker"
+            )
+
+    def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
+        """State before the first update.
+
+        Raises
+        ------
+        InputError
+            As `check_walkers`.
+        """
         del kwargs
         if batched_data is not None:
-            self._check_chunks(n_walkers(batched_data))
+            self.check_walkers(n_walkers(batched_data))
         direction = jnp.zeros_like(ravel_pytree(as_real(params))[0])
         metric = None if self.march_beta is None else jnp.ones_like(direction)
         zero = jnp.zeros((), jnp.int32)
@@ -215,7 +229,7 @@ class SROptimizer(NaturalGradient):
 
     def _scores(self, params: PyTree, walkers: Walker, step: Int[Array, ""]) -> Scores:
         log_psi, real = self.log_psi(params), as_real(params)
-        self._check_chunks(n_walkers(walkers))
+        self.check_walkers(n_walkers(walkers))
         table = scores(log_psi, real, walkers, chunk=self.score_chunk_size, prune=self.prune_inactive)
         narrow = table.layout.n_parameters // (self.gram_num_chunks or 1)
         table = replace(table, widest=min(table.widest, max(1, narrow)))
@@ -248,13 +262,6 @@ class SROptimizer(NaturalGradient):
             return by_gradient(solve, problem, slope.gradient + problem.scores.transpose_dot(problem.target))
         assert slope.rows is not None
         return solve(replace(problem, target=slope.rows + problem.target))
-
-    def _check_chunks(self, walkers: int) -> None:
-        if self.gram_num_chunks is not None and self.gram_num_chunks > max(walkers, CHUNKS):
-            raise InputError(
-                f"SROptimizer.gram_num_chunks: {self.gram_num_chunks} chunks for the Gram matrix of {walkers} walkers; "
-                "expected at most one for each walker"
-            )
 
     def _scale(self, step: Int[Array, ""], direction: Array, length: Float[Array, ""]) -> Float[Array, ""]:
         rate = at(self.learning_rate, step)

@@ -193,12 +193,23 @@ class VMCStageBuilder(SamplingStageBuilder):
         return self
 
     def ensure_configured(self) -> None:
-        """Resolve defaults and check that nothing is missing."""
+        """Resolve defaults and check that nothing is missing, and that the optimizer can do with these walkers.
+
+        Raises
+        ------
+        ValueError
+            If estimators were not configured.
+        InputError
+            What the optimizer says of the number of walkers.
+        """
         super().ensure_configured()
         if self._optimizer is None:
             self.configure_optimizer()
         if self._loss_grads is None:
             self.configure_loss_grads()
+        check = getattr(self._optimizer, "check_walkers", None)
+        if check is not None and self._plan is not None:
+            check(next(iter(self._plan.samplers.values())).walkers)
 
     def build(self) -> VMCWorkStage:
         """The stage."""
