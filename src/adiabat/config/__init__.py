@@ -6,7 +6,7 @@ each value came from; `kinds.py` is the table of what can be chosen by name.
 
 from adiabat.config.checks import check_settings
 from adiabat.config.choice import expectation
-from adiabat.config.coercion import describe_type, members
+from adiabat.config.coercion import allows_none, describe_type, literal_words, members
 from adiabat.config.kinds import FAMILIES, SECTIONS, Family, Kind
 from adiabat.config.manager import ConfigManager
 from adiabat.config.resolved import ResolvedSetting, format_resolved
@@ -34,6 +34,7 @@ __all__ = [
     "SettingInfo",
     "StructuresJobName",
     "Target",
+    "allows_none",
     "check_settings",
     "closest",
     "describe_type",
@@ -45,6 +46,7 @@ __all__ = [
     "from_keywords",
     "from_mapping",
     "from_yaml",
+    "literal_words",
     "load_target",
     "members",
     "setting",

@@ -115,13 +115,13 @@ class KindChoice:
         self.sections.append(node)
 
     def _choose_word(self, word: str, origin: Origin) -> None:
-        if word in literal_words(self.setting.type):
+        words = literal_words(self.setting.type)
+        if word in words:
             self._choose_plain(word, origin)
         else:
-            self._choose_kind(word, origin)
+            self._choose_kind(word, origin, words)
 
-    def _choose_kind(self, word: str, origin: Origin) -> None:
-        others = literal_words(self.setting.type)
+    def _choose_kind(self, word: str, origin: Origin, others: Sequence[str] = ()) -> None:
         self._choose_target(find_target(word.strip(), self.setting.info.kind, origin.names(self.path), others), origin)
 
     def _choose_target(self, target: Target, origin: Origin) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from numbers import Real
 from typing import Any, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from adiabat.config import check_settings, setting, settings_of
+from adiabat.config import allows_none, check_settings, literal_words, members, setting, settings_of
 from adiabat.errors import InputError
 
 Schedule = float | Callable[[Any], Array]
-"""A number, or a function of the step that returns one."""
+"""A number, or a function of the step that returns one. One that knows its ``extremes`` is checked like numbers."""
+LATE = 1e9
+"""A step by which every schedule has come to its end."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Standard:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """The highest and the lowest of its values."""
+        return self.rate, self.rate * (1 / (1 + LATE / self.delay)) ** self.decay
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -41,6 +49,11 @@ class Constant:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """Its value."""
+        return (self.rate,)
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -58,6 +71,11 @@ class Linear:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """The first and the last of its values."""
+        return self.rate, self.final
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -79,6 +97,11 @@ class Cosine:
     def __post_init__(self) -> None:
         check_settings(self)
 
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """The first and the last of its values."""
+        return self.rate, self.final
+
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
         done = jnp.clip(jnp.asarray(step, jnp.float32) / self.steps, 0.0, 1.0)
@@ -95,6 +118,11 @@ class WarmUp:
     def __post_init__(self) -> None:
         check_settings(self)
         check_schedules(self)
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """0 and those of the schedule that follows, as far as they are known."""
+        return 0.0, *(getattr(self.then, "extremes", ()) if callable(self.then) else (self.then,))
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
@@ -123,6 +151,11 @@ class Piecewise:
                 "one rate more than steps, and steps that ascend"
             )
 
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """Its values."""
+        return self.rates
+
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Value at a step."""
         passed = jnp.searchsorted(jnp.asarray(self.steps, jnp.int32), jnp.asarray(step), side="right")
@@ -144,8 +177,8 @@ def at(schedule: Schedule | None, step: Int[Array, ""] | int, dtype: Any = jnp.f
     return jnp.asarray(schedule(step) if callable(schedule) else schedule, dtype)
 
 
-def check_schedules(settings: Any, *others: str) -> None:
-    """Refuse what is no number and no schedule in settings for such; `others` are settings that may be more.
+def check_schedules(settings: Any) -> None:
+    """Refuse what is neither number nor schedule in settings for such, and schedules that leave the range for numbers.
 
     Raises
     ------
@@ -154,9 +187,22 @@ def check_schedules(settings: Any, *others: str) -> None:
     """
     for field in settings_of(type(settings)):
         value = getattr(settings, field.name)
-        is_schedule = value is None or isinstance(value, (int, float, str)) or callable(value)
-        if field.info.kind == "schedules" and field.name not in others and not is_schedule:
-            raise InputError(
-                f"{type(settings).__name__}.{field.name}: expected a number or a schedule, got {type(value).__name__}, "
-                "which is neither"
-            )
+        if field.info.kind != "schedules" or (value is None and allows_none(field.type)):
+            continue
+        where = f"{type(settings).__name__}.{field.name}"
+        if not _is_schedule(value, field.type):
+            given = repr(value) if value is None or isinstance(value, (str, type)) else type(value).__name__
+            raise InputError(f"{where}: expected a number or a schedule, got {given}, which is neither")
+        for extreme in getattr(value, "extremes", ()):
+            if not field.info.allows(extreme):
+                raise InputError(
+                    f"{where}: expected a schedule of numbers {field.info.range}, but this one comes to {extreme:g}"
+                )
+
+
+def _is_schedule(value: Any, type_: Any) -> bool:
+    """Whether a value is a number, a function of the step, or what else the type of a setting allows."""
+    if isinstance(value, (str, type)):
+        return value in literal_words(type_)
+    others = tuple(member for member in members(type_) if isinstance(member, type) and is_dataclass(member))
+    return isinstance(value, (Real, *others)) or callable(value)

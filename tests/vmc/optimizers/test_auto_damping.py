@@ -6,7 +6,7 @@ import pytest
 from sr_problem import DAMPING, Problem, optimizer
 
 from adiabat.errors import InputError
-from adiabat.vmc.optimizers import AdamOptimizer, AutoDamping, Cosine, KFACOptimizer, SROptimizer, WarmUp
+from adiabat.vmc.optimizers import AdamOptimizer, AutoDamping, Cosine, KFACOptimizer, Linear, SROptimizer, WarmUp
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -47,11 +47,19 @@ def test_auto_is_for_damping_only(made):
         made()
 
 
+def test_numbers_of_auto_damping_agree_with_each_other():
+    with pytest.raises(InputError, match=r"expected lowest <= start <= highest, got 0.01, 0.001 and 1"):
+        AutoDamping(lowest=1e-2)
+    with pytest.raises(InputError, match=r"expected doubt <= trust, got 0.5 and 0.3"):
+        AutoDamping(doubt=0.5)
+
+
 @pytest.mark.parametrize(
-    ("damping", "when"), [(WarmUp(10, then=1e-3), "at first"), (Cosine(1e-3, steps=10), "in the end")]
+    "damping",
+    [WarmUp(10, then=1e-3), Cosine(1e-3, steps=10), Linear(1e-3, 0.0, 10), WarmUp(10, then=Linear(1e-3, 0.0, 10))],
 )
 @pytest.mark.parametrize("optimizer", [SROptimizer, KFACOptimizer])
-def test_damping_that_is_zero_at_some_step_is_refused(optimizer, damping, when):
-    with pytest.raises(InputError, match=f"damping: expected a schedule that is always > 0, but this one is 0 {when}"):
+def test_damping_that_is_zero_at_some_step_is_refused(optimizer, damping):
+    with pytest.raises(InputError, match="damping: expected a schedule of numbers > 0, but this one comes to 0"):
         optimizer(damping=damping)
     optimizer(damping=Cosine(1e-3, steps=10, final=1e-4))

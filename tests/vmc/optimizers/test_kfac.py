@@ -185,7 +185,16 @@ def test_each_parameter_does_what_it_says():
     assert_same(last(0, 1, l2_reg=0.5, damping=0.5), last(0, 1, damping=1.0), 1e-6)
     assert_same(last(0, 1, score_chunk_size=5), plain, 1e-9)
     assert_same(last(0, 1, score_chunk_size=None), plain, 1e-9)
-    # Schedules of these, in the second step.
+    # Schedules, in the second step.
+    for name, before, after in [
+        ("learning_rate", 0.3, 0.2),
+        ("damping", 0.1, 0.02),
+        ("norm_constraint", 1e-3, 1e-6),
+    ]:
+        steps = Steps(Perceptron(True), **{name: Piecewise((before, after), (1,))})
+        first, second = steps.run(0, 1)
+        assert_same(first, last(0, **{name: before}), 1e-6)
+        assert_same(second, last(0, 1, **{name: after}), 1e-6)
     assert_same(last(0, 1, curvature_ema=Piecewise((0.5, 0.25), (1,))), last(0, 1, curvature_ema=0.25), 1e-6)
     assert_same(last(0, 1, l2_reg=Piecewise((0.1, 0.5), (1,))), last(0, 1, l2_reg=0.5), 1e-6)
     # With much damping it is the gradient.

@@ -9,7 +9,9 @@ from vmc_toys import Perceptron, jacobian, quick_jit, ravel
 
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import (
+    Constant,
     KFACOptimizer,
+    Linear,
     Piecewise,
     SROptimizer,
     Standard,
@@ -201,6 +203,20 @@ def test_a_failed_factorisation_is_counted_and_solved_by_eigenvalues(problem, me
     np.testing.assert_allclose(np.asarray(state.direction), problem.scores().T @ weights, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("method", ["sample", "parameter"])
+def test_beside_a_gradient_too_a_walker_far_out_has_no_say_in_the_momentum(method):
+    """With a slope of zero only the momentum is left, and what is left of it is the same from either."""
+    problem = Problem()
+    settings = dict(method=method, max_score=1.1)
+    nothing = jax.tree.map(jnp.zeros_like, problem.params)
+    expected = problem.update(optimizer(problem.network, **settings), residuals=jnp.zeros(WALKERS))[1].direction
+    found = problem.update(optimizer(problem.network, **settings), grads=nothing, residuals=None)[1].direction
+    settings["max_score"] = None
+    everyone = problem.update(optimizer(problem.network, **settings), residuals=jnp.zeros(WALKERS))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert not np.allclose(found, everyone[1].direction, rtol=1e-2)
+
+
 def test_conjugate_gradients_stop_early_and_say_how_far_they_came(problem):
     _, state = problem.update(optimizer(problem.network, method="cg", cg_iterations=3))
     assert state.diagnostics["solver_iterations"] == 3
@@ -345,7 +361,7 @@ def test_real_energies_of_a_complex_wavefunction_are_complex_ones_without_imagin
 def test_more_chunks_than_walkers_are_refused(problem):
     chosen = optimizer(problem.network, gram_num_chunks=16)
     optimizer(problem.network).init(problem.params, batched_data={"electrons": jnp.ones((2, 2, 3))})
-    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most one for each"):
+    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most 15"):
         chosen.init(problem.params, batched_data=jax.tree.map(jnp.asarray, problem.data))
 
 
@@ -359,6 +375,16 @@ def test_more_chunks_than_walkers_are_refused(problem):
         (dict(max_norm=-1.0), "max_norm: expected a kind of schedule or a number > 0 or 'fixed' or none, got -1.0"),
         (dict(max_norm="fixd"), "max_norm: expected .*, got 'fixd', did you mean 'fixed'"),
         (dict(march_beta=AutoDamping()), "march_beta: expected a number or a schedule, got AutoDamping"),
+        (dict(spring_mu=Constant(1.5)), "spring_mu: expected a schedule of numbers >= 0 and < 1, but .* comes to 1.5"),
+        (dict(max_cond_num=Constant(0.5)), "max_cond_num: expected a schedule of numbers > 1, but .* comes to 0.5"),
+        (dict(eps=Linear(0.0, 1.0, 10)), "eps: expected a schedule of numbers > 0, but this one comes to 0"),
+        (dict(damping="auto"), "damping: expected a number or a schedule, got 'auto'"),
+        (dict(damping=None), "damping: expected a number or a schedule, got None"),
+        (dict(damping=[1e-3]), "damping: expected a number or a schedule, got list"),
+        (dict(learning_rate=Standard), "learning_rate: expected a number or a schedule, got <class"),
+        (dict(learning_rate="cosine"), "learning_rate: expected a number or a schedule, got 'cosine'"),
+        (dict(score_chunk_size=1.5), "score_chunk_size: expected an integer >= 1 or none, got 1.5"),
+        (dict(prune_inactive="no"), "prune_inactive: expected true or false, got 'no'"),
         (dict(gram_dot_prec="F16"), "gram_dot_prec"),
     ],
 )

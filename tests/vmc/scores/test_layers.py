@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from vmc_toys import walkers
+from vmc_toys import jacobian, quick_jit, walkers
 
 from adiabat.electrons.molecule import Molecule
 from adiabat.electrons.wavefunctions import FermiNet, Psiformer
 from adiabat.vmc.scores.layers import trace
+from adiabat.vmc.scores.table import scores
 
 LIH = Molecule(("Li", "H"), np.array([[0, 0, 0], [0, 0, 3.015]]))
 X = walkers(1, 4)["electrons"][0]
@@ -46,6 +47,7 @@ PROGRAMS = {
     "from the left": (lambda w, x: w @ x.T, False),
     "with itself": (lambda w, x: x @ (w @ w), False),
     "scaled": (lambda w, x: x @ (2 * w), False),
+    "beside constants": (lambda w, x: jnp.concatenate([x @ w, jnp.ones((1, 3))]) + jnp.zeros(3), True),
     "in a loop": (lambda w, x: jax.lax.fori_loop(0, 2, lambda _, h: jnp.tanh(h @ w), x), False),
     "never": (lambda w, x: x, False),
 }
@@ -68,6 +70,33 @@ SUMS = {
     "a difference": (lambda p, q, a, b: p - q, False),
     "of a function of one": (lambda p, q, a, b: p + jnp.sin(q), False),
 }
+
+
+STRETCHED = {
+    # sums of products that are stretched along axes of length 1, each another one
+    "pairs": lambda v, w, x: x[:, None] @ v + x[None] @ w,
+    "a mean for all": lambda v, w, x: x @ v + jnp.mean(x, axis=0, keepdims=True) @ w,
+}
+
+
+@pytest.mark.parametrize("function", STRETCHED.values(), ids=STRETCHED)
+@pytest.mark.usefixtures("x64")
+def test_stretched_products_have_cotangents_of_their_own(function):
+    rng = np.random.default_rng(0)
+    params = {"v": rng.standard_normal((3, 5)), "w": rng.standard_normal((3, 5))}
+    data = jax.tree.map(jnp.asarray, walkers(4, 3))
+
+    def log_psi(params, walker):
+        return jnp.sum(jnp.sin(function(params["v"], params["w"], walker["electrons"])))
+
+    found = quick_jit(lambda params, data: scores(log_psi, params, data).matrix())(params, data)
+    np.testing.assert_allclose(found, jacobian(log_psi, params, data), rtol=1e-12, atol=1e-12)
+
+
+def test_one_number_for_all_outputs_is_no_bias():
+    traced = trace(lambda p, x: jnp.tanh(x @ p["w"] + p["b"]), {"b": np.ones(1), "w": SQUARE}, X)
+    assert traced.biases == {}
+    assert trace(lambda p, x: jnp.tanh(x @ p["w"] + p["b"]), {"b": np.ones(3), "w": SQUARE}, X).biases == {1: 0}
 
 
 @pytest.mark.parametrize(("function", "shared"), SUMS.values(), ids=SUMS)

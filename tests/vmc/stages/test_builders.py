@@ -54,7 +54,7 @@ def test_what_is_not_configured_takes_its_default():
 
 def test_the_optimizer_is_asked_about_the_walkers_before_anything_is_computed():
     settings = {"optimizer": {"kind": "sr", "gram_num_chunks": 16}, "sampler": {"kind": "mcmc", "walkers": 15}}
-    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most one for each"):
+    with pytest.raises(InputError, match="16 chunks for the Gram matrix of 15 walkers; expected at most 15"):
         training(settings).configure_estimators(**ESTIMATORS).build()
     settings["sampler"]["walkers"] = 16
     training(settings).configure_estimators(**ESTIMATORS).build()

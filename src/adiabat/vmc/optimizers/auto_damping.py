@@ -9,11 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiabat.config import check_settings, setting
-from adiabat.engine.schedules import Constant, Cosine, Piecewise, Standard, WarmUp, at
+from adiabat.engine.schedules import at
 from adiabat.errors import InputError
 
-LATE = 10**9
-"""A step by which every schedule has come to its end."""
 MEMORY = 0.9
 """Share of the earlier steps in the averages that are compared: the slope of a single step is noise."""
 
@@ -37,6 +35,11 @@ class AutoDamping:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if not self.lowest <= self.start <= self.highest:
+            given = f"{self.lowest:g}, {self.start:g} and {self.highest:g}"
+            raise InputError(f"AutoDamping: expected lowest <= start <= highest, got {given}")
+        if not self.doubt <= self.trust:
+            raise InputError(f"AutoDamping: expected doubt <= trust, got {self.doubt:g} and {self.trust:g}")
 
 
 class DampingState(NamedTuple):
@@ -75,21 +78,3 @@ def next_damping(damping: Any, state: DampingState, step: Array, slope: Float[Ar
     change = jnp.where(ratio > damping.trust, damping.factor, jnp.where(ratio < damping.doubt, 1 / damping.factor, 1.0))
     raised = jnp.where(begun, state.damping * change, state.damping)
     return state._replace(damping=jnp.clip(raised, damping.lowest, damping.highest).astype(jnp.float32))
-
-
-def check_damping(optimizer: Any) -> None:
-    """Refuse a schedule that is zero somewhere, where nothing could be inverted.
-
-    Raises
-    ------
-    InputError
-        Naming the setting.
-    """
-    damping = optimizer.damping
-    if not isinstance(damping, Standard | Constant | Cosine | WarmUp | Piecewise):
-        return
-    for when, step in (("at first", 0), ("in the end", LATE)):
-        if not float(damping(step)) > 0:
-            raise InputError(
-                f"{type(optimizer).__name__}.damping: expected a schedule that is always > 0, but this one is 0 {when}"
-            )

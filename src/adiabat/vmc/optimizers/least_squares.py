@@ -8,7 +8,7 @@ of walkers, by one as large as the number of parameters, or by none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +40,9 @@ class LeastSquares:
     ----------
     target : (rows,)
         Already centred.
+    gradient : (parameters,), optional
+        Minimised is ``|w (O y - t)|^2 + damping y^T M y - 2 y . gradient``: a second target of which only ``O^T w^2 t``
+        is known. Among walkers as many digits of its share are lost as the curvature is larger than the damping.
     damping : scalar
         The least; it is raised to ``largest eigenvalue / (max_cond_num - 1)``.
     max_score : float, optional
@@ -53,6 +56,7 @@ class LeastSquares:
     max_cond_num: Float[Array, ""] | None
     max_score: Float[Array, ""] | None
     products: RowProducts
+    gradient: Float[Array, " parameters"] | None = None
 
     def raised(self, largest_eigenvalue: Callable[[], Array]) -> Float[Array, ""]:
         """The damping with which the condition number is below its limit."""
@@ -72,10 +76,25 @@ class LeastSquares:
         weights = jnp.where((lengths > longest) & (longest > 0), longest / lengths, 1.0)
         return jnp.tile(weights, parts).astype(self.products.sums)
 
+    def unscaled(self, parameters: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
+        """``M^-1`` of parameters."""
+        return parameters if self.scale is None else parameters * self.scale * self.scale
+
     def spread(self, rows: Float[Array, " rows"]) -> Float[Array, " parameters"]:
         """``M^-1 O^T`` of rows."""
-        spread = self.scores.transpose_dot(rows)
-        return spread if self.scale is None else spread * self.scale * self.scale
+        return self.unscaled(self.scores.transpose_dot(rows))
+
+    def among_walkers(
+        self, damping: Float[Array, ""]
+    ) -> tuple[Float[Array, " rows"], Float[Array, " parameters"] | float]:
+        """A target, and an increment to be added to what solves the problem for it, that stand for the gradient too.
+
+        By Woodbury's formula: ``(C + d M)^-1 g = M^-1 g / d + M^-1 O^T w F^-1 w t`` with ``t = -O M^-1 g / d``.
+        """
+        if self.gradient is None:
+            return self.target, 0.0
+        share = self.unscaled(self.gradient) / damping.astype(self.gradient.dtype)
+        return self.target - self.scores.dot(share), share
 
 
 def sample_space(problem: LeastSquares) -> Solution:
@@ -88,8 +107,9 @@ def sample_space(problem: LeastSquares) -> Solution:
     damping = problem.raised(lambda: largest_eigenvalue(lambda v: gram @ v, len(gram), gram.dtype))
     lifted = gram + jnp.kron(jnp.eye(problem.scores.parts, dtype=gram.dtype), jnp.outer(null, null))
     dtype = problem.target.dtype
-    solution, fell_back = _solve(lifted, damping, weights * problem.target)
-    increment = problem.spread((weights * solution).astype(dtype))
+    target, share = problem.among_walkers(damping)
+    solution, fell_back = _solve(lifted, damping, weights * target)
+    increment = share + problem.spread((weights * solution).astype(dtype))
     return Solution(increment, weights.astype(dtype), damping, fell_back)
 
 
@@ -101,7 +121,10 @@ def parameter_space(problem: LeastSquares) -> Solution:
     matrix = weights[:, None] * matrix * scale
     curvature = matrix.T @ matrix
     damping = problem.raised(lambda: largest_eigenvalue(lambda v: curvature @ v, len(curvature), matrix.dtype))
-    solution, fell_back = _solve(curvature, damping, matrix.T @ (weights * problem.target))
+    downhill = matrix.T @ (weights * problem.target)
+    if problem.gradient is not None:
+        downhill = downhill + scale * problem.gradient
+    solution, fell_back = _solve(curvature, damping, downhill)
     dtype = problem.target.dtype
     return Solution((scale * solution).astype(dtype), weights.astype(dtype), damping, fell_back)
 
@@ -119,30 +142,16 @@ def matrix_free(problem: LeastSquares, *, tolerance: Float[Array, ""], iteration
 
     damping = problem.raised(lambda: largest_eigenvalue(gram_dot, len(weights), wide))
     diagonal = weights**2 * lengths.astype(wide) + damping
+    target, share = problem.among_walkers(damping)
     solution, taken, residual = conjugate_gradients(
         lambda v: gram_dot(v) + damping * v,
-        weights * problem.target.astype(wide),
+        weights * target.astype(wide),
         lambda v: v / diagonal,
         tolerance=tolerance,
         iterations=iterations,
     )
-    increment = problem.spread((weights * solution).astype(dtype))
+    increment = share + problem.spread((weights * solution).astype(dtype))
     return Solution(increment, weights.astype(dtype), damping, residual > tolerance, taken, residual)
-
-
-def by_gradient(
-    solve: Callable[[LeastSquares], Solution], problem: LeastSquares, gradient: Float[Array, " parameters"]
-) -> Solution:
-    """What minimises ``|w O y|^2 + damping y^T M y - 2 y . gradient``: for ``gradient = O^T w^2 t``, the problem of the
-    target t.
-
-    By Woodbury's formula, ``(M^-1 g - M^-1 O^T w F^-1 w O M^-1 g) / damping``; as many digits are lost as the curvature
-    is larger than the damping, so that a target is better where there is one.
-    """
-    spread = gradient if problem.scale is None else gradient * problem.scale * problem.scale
-    solution = solve(replace(problem, target=-problem.scores.dot(spread)))
-    increment = (spread + solution.increment) / solution.damping.astype(spread.dtype)
-    return solution._replace(increment=increment)
 
 
 def conjugate_gradients(

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Inexact
 
 from adiabat.config import check_settings
 from adiabat.engine.schedules import check_schedules
-from adiabat.vmc.optimizers.auto_damping import check_damping
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate
 from adiabat.vmc.scores.real_parameters import as_given, as_real, of_real
 
@@ -30,8 +29,7 @@ class NaturalGradient:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_schedules(self, "damping")
-        check_damping(self)
+        check_schedules(self)
 
     def log_psi(self, params: PyTree) -> Callable[..., Array]:
         """log psi as a function of real parameters and one walker.

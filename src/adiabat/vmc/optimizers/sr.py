@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -15,14 +14,7 @@ from adiabat.engine.schedules import Schedule, Standard, at
 from adiabat.errors import InputError
 from adiabat.vmc.optimizers import march
 from adiabat.vmc.optimizers.auto_damping import AutoDamping, DampingState, init_damping, next_damping
-from adiabat.vmc.optimizers.least_squares import (
-    LeastSquares,
-    Solution,
-    by_gradient,
-    matrix_free,
-    parameter_space,
-    sample_space,
-)
+from adiabat.vmc.optimizers.least_squares import LeastSquares, Solution, matrix_free, parameter_space, sample_space
 from adiabat.vmc.optimizers.natural_gradient import NaturalGradient, Slope, as_updates
 from adiabat.vmc.optimizers.solver_cost import cheapest
 from adiabat.vmc.protocols import NumericWavefunctionEvaluate, Walker
@@ -84,13 +76,14 @@ class SROptimizer(NaturalGradient):
         None,
         kind="schedules",
         above=0,
-        help="cap on the Euclidean norm of an update; fixed: every update has the norm learning_rate; null: none",
+        help="cap on the Euclidean norm of an update; fixed: at learning_rate, or less by max_length; null: none",
     )
     max_length: Schedule | None = setting(
         0.1,
         kind="schedules",
         above=0,
-        help="cap on the Fubini-Study length of an update (how far it moves the state); null: none",
+        help="cap on the Fubini-Study length of an update (how far it moves the state), with the weights of max_score; "
+        "null: none",
     )
     damping: Schedule | AutoDamping = setting(
         1e-3, kind="schedules", above=0, help="added to the curvature; auto: by a trust ratio"
@@ -149,10 +142,11 @@ class SROptimizer(NaturalGradient):
         InputError
             If the Gram matrix is to be made in more parts than there are walkers.
         """
-        if self.gram_num_chunks is not None and self.gram_num_chunks > max(walkers, CHUNKS):
+        most = max(walkers, CHUNKS)
+        if self.gram_num_chunks is not None and self.gram_num_chunks > most:
             raise InputError(
                 f"SROptimizer.gram_num_chunks: {self.gram_num_chunks} chunks for the Gram matrix of {walkers} walkers; "
-                "expected at most one for each walker"
+                f"expected at most {most}"
             )
 
     def init(self, params: PyTree, *, batched_data: Walker | None = None, **kwargs: Any) -> SRState:
@@ -184,7 +178,8 @@ class SROptimizer(NaturalGradient):
         """Update to add to the parameters.
 
         ``residuals`` are ``2 (E_n - <E>) / sqrt(N)``; the gradient is their product with the scores and not needed
-        beside them. Without them the direction is found from the gradient, with fewer digits.
+        beside them. Without them the direction is found from the gradient: with fewer digits, and what a single walker
+        has given to it cannot be limited any more.
 
         Raises
         ------
@@ -200,14 +195,15 @@ class SROptimizer(NaturalGradient):
         momentum = 0.0 if self.spring_mu is None else at(self.spring_mu, state.step, carried.dtype)
         problem = LeastSquares(
             overlap,
-            -momentum * carried,
+            -momentum * carried if slope.rows is None else slope.rows - momentum * carried,
             damping.damping,
             None if metric is None else march.scale(metric, at(self.eps, state.step, metric.dtype)),
             at(self.max_cond_num, state.step, jnp.float64),
             at(self.max_score, state.step),
             self._products(overlap.table),
+            slope.gradient,
         )
-        solution = self._solve(problem, slope, state.step)
+        solution = self._solve(problem, state.step)
         direction = momentum * state.direction + solution.increment
         moved = overlap.dot(direction)
         scale = self._scale(state.step, direction, jnp.linalg.norm(solution.weights * moved))
@@ -249,19 +245,14 @@ class SROptimizer(NaturalGradient):
         factors = {None: None, "F32": jnp.float32, "F64": jnp.float64}[self.gram_dot_prec]
         return RowProducts(factors, jnp.float64 if self.mixed_precision else table.dtype)
 
-    def _solve(self, problem: LeastSquares, slope: Slope, step: Int[Array, ""]) -> Solution:
-        """The problem with the slope of the energy added to its target."""
+    def _solve(self, problem: LeastSquares, step: Int[Array, ""]) -> Solution:
         table = problem.scores.table
         by_weights = self.march_beta is not None
         method = cheapest(table, self.cg_iterations, by_weights) if self.method == "auto" else self.method
-        solve = {"sample": sample_space, "parameter": parameter_space}.get(method)
-        if solve is None:
+        if method == "cg":
             tolerance = at(self.cg_tolerance, step, jnp.float64)
-            solve = partial(matrix_free, tolerance=tolerance, iterations=self.cg_iterations)
-        if slope.gradient is not None:
-            return by_gradient(solve, problem, slope.gradient + problem.scores.transpose_dot(problem.target))
-        assert slope.rows is not None
-        return solve(replace(problem, target=slope.rows + problem.target))
+            return matrix_free(problem, tolerance=tolerance, iterations=self.cg_iterations)
+        return sample_space(problem) if method == "sample" else parameter_space(problem)
 
     def _scale(self, step: Int[Array, ""], direction: Array, length: Float[Array, ""]) -> Float[Array, ""]:
         rate = at(self.learning_rate, step)

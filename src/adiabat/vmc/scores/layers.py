@@ -2,9 +2,9 @@
 
 A layer is a weight matrix that enters a program only in products ``x @ w``. The gradient of one walker with respect to
 it is ``sum_r x_r (outer) d_r`` over the rows r (electrons, pairs) that share the weights, with d the cotangent of the
-product: kept as (x, d), the gradient never has to be formed. Products that are only added up have the same d, as those
-of a layer's several inputs do. The layers are found in the traced program itself, so
-that a wavefunction needs no annotation; any parameter used in another way is an explicit one.
+product: kept as (x, d), the gradient never has to be formed. Products of one shape that are only added up have the
+same d, as those of a layer's several inputs do. The layers are found in the traced program itself, so that a
+wavefunction needs no annotation; any parameter used in another way is an explicit one.
 """
 
 from __future__ import annotations
@@ -169,8 +169,12 @@ class _Sums:
         for eqn in reversed(jaxpr.eqns):
             if eqn.primitive.name == "add":
                 (whole,) = eqn.outvars
-                terms = [atom for atom in eqn.invars if not isinstance(atom, Literal) and self.reads[atom] == 1]
+                terms = [atom for atom in eqn.invars if self._is_only_added(atom, whole)]
                 self.sum_of |= dict.fromkeys(terms, self.sum_of.get(whole, whole))
+
+    def _is_only_added(self, atom: Any, whole: Any) -> bool:
+        """Whether a term of a sum is read nowhere else, and not stretched along axes of length 1."""
+        return not isinstance(atom, Literal) and self.reads[atom] == 1 and atom.aval.shape == whole.aval.shape
 
     def cotangent(self, var: Any) -> int:
         """Number of the cotangent of a value."""
@@ -182,11 +186,12 @@ class _Sums:
             self.products[eqn.outvars[0]] = used[1]  # type: ignore[assignment]
         elif eqn.primitive.name in ("broadcast_in_dim", "reshape"):
             (var, *_), (result,) = eqn.invars, eqn.outvars
-            if var in self.biases and _keeps_last_axis(eqn) and self.reads[result] == 1:
+            is_bias = not isinstance(var, Literal) and var in self.biases
+            if is_bias and _keeps_last_axis(eqn) and self.reads[result] == 1:
                 self.biases[result] = self.biases[var]
         elif eqn.primitive.name == "add" and not any(isinstance(atom, Literal) for atom in eqn.invars):
             for one, other in (eqn.invars, eqn.invars[::-1]):
-                if one in self.products and other in self.biases:
+                if one in self.products and other in self.biases and one.aval.shape[-1] == other.aval.shape[-1]:
                     return [(self.products[one], self.biases[other])]
         return []
 
