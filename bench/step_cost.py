@@ -26,6 +26,8 @@ from bench.rows import Row
 from bench.stopwatch import Call, alternately, mean_seconds
 from bench.workload import Workload
 
+STEPS = 5
+"""Steps that are timed together, as they are in a run: K-FAC inverts its factors in one of so many."""
 CHUNKS = (None, 128, 64, 32, 16, 8)
 """Walkers at a time of a forward pass; the fastest counts."""
 LIMITS = {
@@ -57,8 +59,9 @@ def measure(
     limits = LIMITS.get(workload.network, {}) if workload == Workload(network=workload.network) else {}
     group = f"step cost: {workload.network}, {workload.molecule}, {workload.walkers} walkers"
     with jax.enable_x64(True):
-        chunk, forward, calls = _calls(workload)
-        unit, costs = alternately(forward, calls, rounds, at_least)
+        chunk, forward, parts, steps = _calls(workload)
+        unit, costs = alternately(forward, parts | steps, rounds, at_least)
+    costs |= {name: costs[name].scaled(1 / STEPS) for name in steps}
     milliseconds = unit.scaled(1e3)
     chunks = "all walkers at once" if chunk is None else f"{chunk} walkers at a time"
     rows = [Row(group, "forward pass", milliseconds.median, "ms", remark=f"{milliseconds.range}, {chunks}")]
@@ -72,17 +75,17 @@ def measure(
     return rows
 
 
-def _calls(workload: Workload) -> tuple[int | None, Call, dict[str, Call]]:
-    """The chunk of the best forward pass, that pass, and everything that is compared with it, all compiled."""
+def _calls(workload: Workload) -> tuple[int | None, Call, dict[str, Call], dict[str, Call]]:
+    """The chunk of the best forward pass, that pass, the parts of a step and `STEPS` whole ones, all compiled."""
     drivers = {"SPRING step": workload.driver("sr"), "K-FAC step": workload.driver("kfac")}
     drivers["Adam step"] = workload.driver("adam")
     for driver in drivers.values():
-        driver.run(2)
+        driver.run(STEPS)
     # Walkers after burn-in and a step: parts are timed on what a step sees.
     system = jax.tree.map(lambda leaf: leaf[0], drivers["SPRING step"].state.systems)
     stage = workload.plan("sr").train
     chunk, forward = _forward_pass(stage, system)
-    return chunk, forward, _parts(stage, system) | {name: partial(driver.run, 1) for name, driver in drivers.items()}
+    return chunk, forward, _parts(stage, system), {name: partial(driver.run, STEPS) for name, driver in drivers.items()}
 
 
 def _forward_pass(stage: VMCWorkStage, system: SamplingState) -> tuple[int | None, Call]:
