@@ -37,7 +37,7 @@ class OptaxOptimizer:
         check_settings(self)
         check_schedules(self)
 
-    def arguments(self, step: Int[Array, ""] | int) -> dict[str, Any]:
+    def arguments(self, step: Int[Array, ""]) -> dict[str, Any]:
         """What the function in Optax is given at a step: schedules have become numbers, so that the state has the same
         form with either, and a run may go on with the other."""
         values = {setting.name: getattr(self, setting.name) for setting in settings_of(type(self))}
@@ -47,7 +47,8 @@ class OptaxOptimizer:
     def init(self, params: PyTree, **kwargs: Any) -> OptaxState:
         """State before the first update."""
         del kwargs
-        return OptaxState(jnp.zeros((), jnp.int32), self._transformation(0).init(as_real(params)))
+        step = jnp.zeros((), jnp.int32)
+        return OptaxState(step, self._transformation(step).init(as_real(params)))
 
     def update(self, grads: PyTree, state: OptaxState, params: PyTree, **kwargs: Any) -> tuple[PyTree, OptaxState]:
         """Update to add to the parameters. Against the gradient of a complex one, as given here, it goes downhill."""
@@ -57,7 +58,7 @@ class OptaxOptimizer:
         updates = jax.tree.map(lambda u, p: u.astype(p.dtype), as_given(updates, params), params)
         return updates, OptaxState(step + 1, inner)
 
-    def _transformation(self, step: Int[Array, ""] | int) -> Any:
+    def _transformation(self, step: Int[Array, ""]) -> Any:
         import optax
 
         return attrgetter(self.optax_name)(optax)(**self.arguments(step))
