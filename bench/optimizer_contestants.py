@@ -14,8 +14,8 @@ CONTESTANTS: dict[str, tuple[str, ...]] = {
 SYSTEMS: dict[str, tuple[str, ...]] = {
     "Be": ("--train.iterations", "800"),
     "LiH": ("--train.iterations", "800"),
-    # Half an hour on two cores. Its local energies vary a hundred times as much: the usual error bar would take longer
-    # than the training.
+    # Some 35 minutes on two cores. Its local energies vary a hundred times as much: the usual error bar would take
+    # longer than the training.
     "N2": ("--train.iterations", "1500", "--train.optimizer.learning_rate.delay", "600", "--error", "4e-3"),
 }
 """Every other system is run as it is by default."""

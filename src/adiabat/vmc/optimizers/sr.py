@@ -198,7 +198,7 @@ class SROptimizer(NaturalGradient):
             -momentum * carried if slope.rows is None else slope.rows - momentum * carried,
             damping.damping,
             None if metric is None else march.scale(metric, at(self.eps, state.step, metric.dtype)),
-            at(self.max_cond_num, state.step, jnp.float64),
+            at(self.max_cond_num, state.step),
             at(self.max_score, state.step),
             self._products(overlap.table),
             slope.gradient,
@@ -250,7 +250,7 @@ class SROptimizer(NaturalGradient):
         by_weights = self.march_beta is not None
         method = cheapest(table, self.cg_iterations, by_weights) if self.method == "auto" else self.method
         if method == "cg":
-            tolerance = at(self.cg_tolerance, step, jnp.float64)
+            tolerance = at(self.cg_tolerance, step)
             return matrix_free(problem, tolerance=tolerance, iterations=self.cg_iterations)
         return sample_space(problem) if method == "sample" else parameter_space(problem)
 
