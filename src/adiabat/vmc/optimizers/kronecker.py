@@ -105,8 +105,9 @@ def damped_inverses(fisher: Fisher, layout: Layout, damping: Float[Array, ""]) -
 
 def _inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """Of a matrix of positive eigenvalues; products with it are cheaper than solutions with its decomposition."""
-    factor = jax.scipy.linalg.cho_factor(matrix, lower=True)
-    return jax.scipy.linalg.cho_solve(factor, jnp.eye(len(matrix), dtype=matrix.dtype))
+    factor = jax.scipy.linalg.cholesky(matrix, lower=True)
+    inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
+    return inverse.T @ inverse
 
 
 def precondition(

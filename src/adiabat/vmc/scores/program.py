@@ -82,8 +82,7 @@ class ScoreProgram:
         layers = traced.layers if every_layer else _layers_to_keep(traced, shapes, wanted, room)
         explicit = tuple(i for i in wanted if i not in layers)
         repeats = tuple(_repeats(traced, i) for i in layers)
-        taps = [_taps(traced, i) for i in layers]
-        cotangents = tuple(list(dict.fromkeys(taps)).index(one) for one in taps)
+        cotangents = tuple(_distinct_taps(traced, layers).index(_taps(traced, i)) for i in layers)
         layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit, cotangents)
         return ScoreProgram(traced, layout, 2 if is_complex else 1)
 
@@ -119,16 +118,15 @@ class ScoreProgram:
         inputs = {leaf: jnp.concatenate(used) for leaf, used in uses.items()}
         by_taps = {
             taps: jnp.concatenate([cotangents[tap] for tap in taps], axis=1)
-            for taps in dict.fromkeys(_taps(self.traced, leaf) for leaf in self.traced.layers)
+            for taps in _distinct_taps(self.traced, self.traced.layers)
         }
         for leaf, x in inputs.items():
             columns[leaf] = jnp.einsum("ri,pro->pio", x, by_taps[_taps(self.traced, leaf)])
         rows = [columns[i].reshape(self.parts, -1) for i in self.layout.explicit]
-        kept = dict.fromkeys(_taps(self.traced, leaf) for leaf in self.layout.layers)
         return OfOneWalker(
             jnp.concatenate(rows, axis=1) if rows else None,
             [jnp.broadcast_to(inputs[i], (self.parts, *inputs[i].shape)) for i in self.layout.layers],
-            [by_taps[taps] for taps in kept],
+            [by_taps[taps] for taps in _distinct_taps(self.traced, self.layout.layers)],
         )
 
 
@@ -139,6 +137,11 @@ def _repeats(traced: TracedFunction, leaf: int) -> int:
 def _taps(traced: TracedFunction, leaf: int) -> tuple[int, ...]:
     """The cotangents of a layer, one for each use."""
     return tuple(use.tap for use in traced.uses if use.leaf == leaf)
+
+
+def _distinct_taps(traced: TracedFunction, layers: Sequence[int]) -> list[tuple[int, ...]]:
+    """The cotangents of layers, each once: the order in which they are kept."""
+    return list(dict.fromkeys(_taps(traced, leaf) for leaf in layers))
 
 
 def _layers_to_keep(
