@@ -26,7 +26,7 @@ from bench.rows import Row
 from bench.stopwatch import Call, alternately, mean_seconds
 from bench.workload import Workload
 
-STEPS = 5
+STEPS = 10
 """Steps that are timed together, as they are in a run: K-FAC inverts its factors in one of so many."""
 CHUNKS = (None, 128, 64, 32, 16, 8)
 """Walkers at a time of a forward pass; the fastest counts."""

@@ -223,7 +223,7 @@ class StepProgram:
             if outgrown is not None:
                 stop = jnp.any(outgrown & active)
                 too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
-                kept = lax.cond(stop, lambda: too_large, lambda: self.commit(after, before, reached))
+                kept = _replaced(stop, self.commit(after, before, reached), too_large)
                 return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
             if self._fail_alone:
                 return self.commit(after, before, reached), count + 1, jnp.bool_(False), rows
@@ -231,8 +231,7 @@ class StepProgram:
             stop = jnp.any(retried)
             retry = before.clock.replace(attempt=before.clock.attempt + retried.astype(jnp.int32))
             rolled_back = before.replace(clock=retry, rejected=retried)
-            # Not a `where`: XLA would repeat the verdict, a reduction over all numbers, for every array of the state.
-            kept = lax.cond(stop, lambda: rolled_back, lambda: self.commit(after, before, reached))
+            kept = _replaced(stop, self.commit(after, before, reached), rolled_back)
             return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
 
         carry = (start, jnp.int32(0), jnp.bool_(False), rows)
@@ -327,6 +326,15 @@ def where_systems(mask: Bool[Array, " S"], new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
+
+
+def _replaced(stop: Bool[Array, ""], new: PyTree, instead: PyTree) -> PyTree:
+    """`new`, or `instead` where `stop`.
+
+    A loop of one turn or none: `cond` would copy the state in every step, and for a `where` XLA would repeat the
+    verdict, a reduction over all numbers, for every array of it.
+    """
+    return lax.while_loop(lambda carry: carry[0], lambda _: (jnp.bool_(False), instead), (stop, new))[1]
 
 
 def _none_rejected(state: State) -> jax.ShapeDtypeStruct:

@@ -75,7 +75,7 @@ class KFACOptimizer(NaturalGradient):
     l2_reg: Schedule = setting(
         0.0, kind="schedules", min=0, help="what a penalty on the squared parameters, added elsewhere, adds to F"
     )
-    inverse_update_period: int = setting(5, min=1, help="steps from one inversion of the factors to the next")
+    inverse_update_period: int = setting(10, min=1, help="steps from one inversion of the factors to the next")
     damping: Schedule | AutoDamping = setting(
         1e-3, kind="schedules", above=0, help="added to F; auto: by a trust ratio"
     )
