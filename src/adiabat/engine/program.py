@@ -216,29 +216,31 @@ class StepProgram:
             before, count, _, rows = carry
             after = self._step(before, step + count)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
-            active, outgrown = self._active(before), who_outgrew(self.subs, after.systems)
-            # Here and not in the branch where it is needed: there XLA would compute again what is in the metrics, which
-            # hold if no hook may have changed what they were made of.
+            # In the metrics criteria find what they look at, if no hook may have changed what those were made of.
             reached = self.reached(after.replace(metrics={}) if self._traced else after, before)
-            if outgrown is not None:
-                stop = jnp.any(outgrown & active)
-                too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
-                kept = _replaced(stop, self.commit(after, before, reached), too_large)
-                return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
-            if self._fail_alone:
-                return self.commit(after, before, reached), count + 1, jnp.bool_(False), rows
-            retried = after.rejected & active
-            stop = jnp.any(retried)
-            retry = before.clock.replace(attempt=before.clock.attempt + retried.astype(jnp.int32))
-            rolled_back = before.replace(clock=retry, rejected=retried)
-            kept = _replaced(stop, self.commit(after, before, reached), rolled_back)
-            return kept, count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
+            committed, held_up = self.commit(after, before, reached), self._held_up(after, before)
+            if held_up is None:
+                return committed, count + 1, jnp.bool_(False), rows
+            stop, instead = held_up
+            return _replaced(stop, committed, instead), count + jnp.where(stop, 0, 1).astype(jnp.int32), stop, rows
 
         carry = (start, jnp.int32(0), jnp.bool_(False), rows)
         done, count, stopped, rows = lax.while_loop(unfinished, one, carry)
         newest = jnp.maximum(done.clock.stage_age - start.clock.stage_age - 1, 0)
         last = {name: row[newest, jnp.arange(state.n_systems)] for name, row in rows.items()}
         return Advanced(done, count, stopped & ~jnp.any(done.rejected), rows, last)
+
+    def _held_up(self, after: State, before: State) -> tuple[Bool[Array, ""], State] | None:
+        """Whether the step is not to be committed, and the state that there is then; None where it always is."""
+        active, outgrown = self._active(before), who_outgrew(self.subs, after.systems)
+        if outgrown is not None:
+            too_large = before.replace(systems=after.systems, rejected=jnp.zeros_like(active))
+            return jnp.any(outgrown & active), too_large
+        if self._fail_alone:
+            return None
+        retried = after.rejected & active
+        retry = before.clock.replace(attempt=before.clock.attempt + retried.astype(jnp.int32))
+        return jnp.any(retried), before.replace(clock=retry, rejected=retried)
 
     def _step(self, state: State, step: Int[Array, ""]) -> State:
         for phase in (self.pre_update, self.compute, self.post_update):
