@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from adiabat.vmc.optimizers import SROptimizer
+from adiabat.vmc.optimizers import KFACOptimizer, SROptimizer
 from adiabat.vmc.sampling import Chains
 from adiabat.vmc.scores.gram import gram_matrix
 from adiabat.vmc.scores.products import RowProducts
@@ -26,7 +26,7 @@ from bench.rows import Row
 from bench.stopwatch import Call, alternately, mean_seconds
 from bench.workload import Workload
 
-STEPS = 10
+STEPS = KFACOptimizer().inverse_update_period
 """Steps that are timed together, as they are in a run: K-FAC inverts its factors in one of so many."""
 CHUNKS = (None, 128, 64, 32, 16, 8)
 """Walkers at a time of a forward pass; the fastest counts."""

@@ -216,7 +216,7 @@ class StepProgram:
             before, count, _, rows = carry
             after = self._step(before, step + count)
             rows = {name: row.at[count].set(after.metrics[name].astype(row.dtype)) for name, row in rows.items()}
-            # In the metrics criteria find what they look at, if no hook may have changed what those were made of.
+            # Criteria may rely on the metrics, unless a hook has changed what those were made of.
             reached = self.reached(after.replace(metrics={}) if self._traced else after, before)
             committed, held_up = self.commit(after, before, reached), self._held_up(after, before)
             if held_up is None:

@@ -82,7 +82,8 @@ class ScoreProgram:
         layers = traced.layers if every_layer else _layers_to_keep(traced, shapes, wanted, room)
         explicit = tuple(i for i in wanted if i not in layers)
         repeats = tuple(_repeats(traced, i) for i in layers)
-        cotangents = tuple(_distinct_taps(traced, layers).index(_taps(traced, i)) for i in layers)
+        distinct = _distinct_taps(traced, layers)
+        cotangents = tuple(distinct.index(_taps(traced, i)) for i in layers)
         layout = Layout(shapes, layers, repeats, tuple(traced.biases.items()), explicit, cotangents)
         return ScoreProgram(traced, layout, 2 if is_complex else 1)
 
